@@ -1,0 +1,23 @@
+//! Every contract of Ambit, as Rust types and as data. This package imports nothing of ours.
+//!
+//! | file | contract between |
+//! |---|---|
+//! | [`names`], [`ids`], [`image`] | everyone: one parser per name |
+//! | [`decision`] | the policy engine and whoever explains, replays or audits it |
+//! | [`audit`] | the gateway and whoever reads the trail |
+//! | [`provisioner`] | the gateway and the provisioner |
+//! | [`sql`] | the gateway and its database, on every host |
+//! | [`cedar`] | policy authors and the engine |
+
+pub mod audit;
+pub mod cedar;
+pub mod decision;
+pub mod ids;
+pub mod image;
+pub mod names;
+pub mod provisioner;
+pub mod sql;
+
+mod text;
+
+pub use text::ParseError;
