@@ -20,7 +20,7 @@ impl ParseError {
 
 /// Declares a newtype over `Box<str>` with one parser, and serde through that parser.
 macro_rules! text {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $pattern:literal, $accepts:expr) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $rule:expr, $pattern:expr, $accepts:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(try_from = "String", into = "String")]
