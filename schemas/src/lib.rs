@@ -12,6 +12,7 @@
 pub mod audit;
 pub mod cedar;
 pub mod decision;
+pub mod generate;
 pub mod ids;
 pub mod image;
 pub mod names;

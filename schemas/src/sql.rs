@@ -1,1 +1,53 @@
-//! soon
+//! The database, as numbered migrations in the SQLite dialect. The gateway runs them itself, on every host.
+
+/// One step of the database's history.
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// Its number, from 1, without gaps.
+    pub version: i64,
+    /// What it is about.
+    pub name: &'static str,
+    up: &'static str,
+    down: &'static str,
+}
+
+/// All migrations, oldest first.
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "foundation",
+    up: include_str!("../sql/0001_foundation.up.sql"),
+    down: include_str!("../sql/0001_foundation.down.sql"),
+}];
+
+impl Migration {
+    /// The statements that take the step.
+    pub fn up(&self) -> impl Iterator<Item = &'static str> {
+        statements(self.up)
+    }
+
+    /// The statements that take it back.
+    pub fn down(&self) -> impl Iterator<Item = &'static str> {
+        statements(self.down)
+    }
+}
+
+/// A statement ends with a semicolon at the end of a line that an empty line or the end follows.
+fn statements(script: &'static str) -> impl Iterator<Item = &'static str> {
+    script.split(";\n\n").map(str::trim).filter(|statement| !statement.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_no_gaps_and_statements_are_whole() {
+        for (migration, expected) in MIGRATIONS.iter().zip(1..) {
+            assert_eq!(migration.version, expected);
+            for statement in migration.up().chain(migration.down()) {
+                let first = statement.lines().find(|line| !line.starts_with("--") && !line.is_empty()).unwrap();
+                assert!(["CREATE", "DROP", "ALTER"].iter().any(|verb| first.starts_with(verb)), "{statement}");
+            }
+        }
+    }
+}

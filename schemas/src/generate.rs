@@ -1,0 +1,18 @@
+//! The JSON Schemas beside this package, generated from the types.
+
+/// File name and content of every generated schema.
+///
+/// # Errors
+/// Only if a schema has no JSON form.
+pub fn generated() -> Result<Vec<(&'static str, String)>, serde_json::Error> {
+    let render = |schema: schemars::Schema| serde_json::to_string_pretty(&schema).map(|text| text + "\n");
+    Ok(vec![
+        ("audit-event.schema.json", render(schemars::schema_for!(crate::audit::AuditEvent))?),
+        ("decision-record.schema.json", render(schemars::schema_for!(crate::decision::DecisionRecord))?),
+        ("workload-spec.schema.json", render(schemars::schema_for!(crate::provisioner::WorkloadSpec))?),
+        ("workload-status.schema.json", render(schemars::schema_for!(crate::provisioner::WorkloadStatus))?),
+        ("workload-event.schema.json", render(schemars::schema_for!(crate::provisioner::WorkloadEvent))?),
+        ("provisioner-status.schema.json", render(schemars::schema_for!(crate::provisioner::ProvisionerStatus))?),
+        ("problem.schema.json", render(schemars::schema_for!(crate::provisioner::Problem))?),
+    ])
+}
