@@ -1,1 +1,4 @@
-//! placeholder
+//! Ambit's core.
+pub mod body;
+pub mod platform;
+pub mod secret;
