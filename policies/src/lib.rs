@@ -1,1 +1,30 @@
-//! placeholder
+//! The policy engine: the only package that speaks Cedar, and the only maker of a [`Permit`].
+//!
+//! | module | question |
+//! |---|---|
+//! | [`source`] | which files make up a policy set, and what is its hash? |
+//! | [`publish`] | may this set be used at all? parse, unique ids, strict validation, no warning, no fact we don't have |
+//! | [`arguments`] | which arguments of a call do the policies look into? |
+//! | [`decision`] | may this agent do this to that, here and now? |
+//!
+//! ```
+//! use policies::{PolicySource, compile};
+//! let set = compile(&PolicySource::with_built_in(Vec::new()))?;
+//! assert_eq!(set.hash().as_str().len(), 64);
+//! # Ok::<(), policies::PublishError>(())
+//! ```
+
+pub mod arguments;
+pub mod decision;
+pub mod publish;
+pub mod source;
+
+mod inspect;
+mod instant;
+mod slice;
+mod vocabulary;
+
+pub use arguments::{ArgumentNames, AmbiguousArgument};
+pub use decision::{Denial, ListRequest, Permit, decide, decide_many, replay};
+pub use publish::{CompiledSet, Problem, PublishError, compile};
+pub use source::{PolicySource, SourceFile, built_in};

@@ -1,0 +1,123 @@
+//! What a policy looks at, found by walking its JSON form: the names of arguments, and facts that we don't have.
+//!
+//! The schema is wider than what the gateway knows today. A policy on such a fact passes validation and then never
+//! matches, which for a forbid is an open door; so it is refused until the fact is there. The walk visits every node,
+//! whatever its kind, and takes what it doesn't know for the worst.
+
+use std::collections::BTreeSet;
+
+use cedar_policy::Policy;
+use serde_json::Value;
+
+use crate::arguments::ArgumentNames;
+
+/// What the walk found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) arguments: ArgumentNames,
+    pub(crate) refusals: BTreeSet<String>,
+}
+
+/// Looks through a policy.
+pub(crate) fn policy(policy: &Policy) -> Found {
+    let mut found = Found { arguments: ArgumentNames::None, refusals: BTreeSet::new() };
+    match policy.to_json() {
+        Ok(json) => found.visit(&json),
+        Err(error) => {
+            found.refusals.insert(format!("this policy has no JSON form, so it cannot be inspected: {error}"));
+        }
+    }
+    found
+}
+
+/// Entity types that no fact fills yet.
+const EMPTY_TYPES: [&str; 2] = ["Ambit::Team", "Ambit::Role"];
+/// Attributes that no fact fills yet.
+const EMPTY_ATTRIBUTES: [&str; 3] = ["mfaAge", "ip", "provider"];
+
+impl Found {
+    fn visit(&mut self, node: &Value) {
+        match node {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    self.field(key, value);
+                    self.visit(value);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.visit(item)),
+            Value::String(text) => {
+                if let Some(name) = EMPTY_TYPES.iter().find(|name| *name == text) {
+                    self.refusals.insert(format!(
+                        "nothing is in a `{name}` yet, so this could never match; name agents, or grant plainly"
+                    ));
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn field(&mut self, key: &str, value: &Value) {
+        let left = value.get("left").unwrap_or(&Value::Null);
+        match key {
+            "getTag" | "hasTag" => {
+                match value.get("right").and_then(|right| right.get("Value")).and_then(Value::as_str) {
+                    Some(name) => self.arguments.add(ArgumentNames::Some(BTreeSet::from([name.to_owned()]))),
+                    None => self.arguments.add(ArgumentNames::All),
+                }
+                if !is_args(left) {
+                    self.refusals.insert(
+                        "only `context.args` has tags yet; tags of anything else are empty, so this could \
+                         never match"
+                            .to_owned(),
+                    );
+                }
+            }
+            "." | "has" => {
+                for name in EMPTY_ATTRIBUTES {
+                    if mentions(value.get("attr").unwrap_or(&Value::Null), name) {
+                        self.refusals.insert(format!(
+                            "nothing fills `{name}` yet, so this could never match; leave it out"
+                        ));
+                    }
+                }
+            }
+            _ => {}
+        }
+        let looks_into_left = matches!(key, "." | "has" | "in" | "getTag" | "hasTag");
+        if looks_into_left && !left.is_null() && reads_owner(left) {
+            self.refusals.insert(
+                "of an agent's `owner` only the name is known; compare it (`principal.owner == \
+                 context.call.user`), and look no further into it"
+                    .to_owned(),
+            );
+        }
+    }
+}
+
+/// `context.args`, and nothing else.
+fn is_args(node: &Value) -> bool {
+    node.get(".").is_some_and(|access| {
+        access.get("attr").and_then(Value::as_str) == Some("args")
+            && access.get("left").and_then(|left| left.get("Var")).and_then(Value::as_str) == Some("context")
+    })
+}
+
+/// Whether an attribute name (or the path of an extended `has`) holds this name.
+fn mentions(attribute: &Value, name: &str) -> bool {
+    match attribute {
+        Value::String(text) => text == name,
+        Value::Array(path) => path.iter().any(|step| mentions(step, name)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
+    }
+}
+
+/// Whether the value of this expression may come from an `owner`.
+fn reads_owner(node: &Value) -> bool {
+    match node {
+        Value::Object(fields) => fields.iter().any(|(key, value)| {
+            (key == "." && mentions(value.get("attr").unwrap_or(&Value::Null), "owner")) || reads_owner(value)
+        }),
+        Value::Array(items) => items.iter().any(reads_owner),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}

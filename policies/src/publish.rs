@@ -1,0 +1,275 @@
+//! From text to a policy set that may be used: parse, unique ids, strict validation, no warning, no look at facts we don't have.
+//!
+//! An impossible policy (wrong type in its scope, say) is only a warning to Cedar, and then never applies: for a forbid
+//! that is an open door. So warnings block as errors do.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use cedar_policy::{Policy, PolicyId, PolicySet, ValidationMode, Validator};
+use schemas::ids::Sha256Hex;
+
+use crate::arguments::ArgumentNames;
+use crate::inspect;
+use crate::source::{PolicySource, SourceFile};
+use crate::vocabulary;
+
+/// A policy set that passed every check, ready to decide.
+#[derive(Debug)]
+pub struct CompiledSet {
+    hash: Sha256Hex,
+    arguments: ArgumentNames,
+    pub(crate) policies: PolicySet,
+    /// The permits alone: they tell whether a refusal with obligations is worth anybody's approval.
+    pub(crate) permits: PolicySet,
+}
+
+impl CompiledSet {
+    /// SHA-256 of the source.
+    pub fn hash(&self) -> &Sha256Hex {
+        &self.hash
+    }
+
+    /// Which arguments of a call the policies look into.
+    pub fn argument_names(&self) -> &ArgumentNames {
+        &self.arguments
+    }
+
+    /// How many policies it holds.
+    pub fn len(&self) -> usize {
+        self.policies.num_of_policies()
+    }
+
+    /// Whether it holds no policy at all, and so denies everything.
+    pub fn is_empty(&self) -> bool {
+        self.policies.is_empty()
+    }
+
+    /// The text of a policy, for explaining a decision to whoever may read policies.
+    pub fn policy_text(&self, id: &str) -> Option<String> {
+        self.policies.policy(&PolicyId::new(id)).map(ToString::to_string)
+    }
+}
+
+/// Why a policy set was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The author's errors, each with its place.
+    #[error("{}", Listed(.0))]
+    Refused(Vec<Problem>),
+    /// The schema of this build does not parse: ours, not the author's.
+    #[error("the policy schema of this build does not parse: {0}")]
+    Schema(String),
+}
+
+impl PublishError {
+    /// The author's errors; empty if the fault is ours.
+    pub fn problems(&self) -> &[Problem] {
+        match self {
+            Self::Refused(problems) => problems,
+            Self::Schema(_) => &[],
+        }
+    }
+}
+
+/// One error of an author, with its place.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// The file.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What is wrong, and how to put it right.
+    pub message: String,
+    /// The line of the source.
+    pub source_line: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, column, message, source_line } = self;
+        let indent = " ".repeat(column.saturating_sub(1));
+        write!(f, "{file}:{line}:{column}: {message}\n  | {source_line}\n  | {indent}^")
+    }
+}
+
+struct Listed<'a>(&'a [Problem]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks a policy set and makes it ready to decide.
+///
+/// # Errors
+/// Every problem at once, each with file, line and column. Unless all files parse there is nothing to validate, so
+/// problems of the two kinds do not mix.
+pub fn compile(source: &PolicySource) -> Result<CompiledSet, PublishError> {
+    let schema = vocabulary::schema().map_err(|error| PublishError::Schema(error.to_owned()))?;
+    let mut gathered = Gathered::default();
+    for (index, file) in source.files.iter().enumerate() {
+        if source.files.iter().take(index).any(|earlier| earlier.name == file.name) {
+            let message = format!("there are two files named `{}`; rename one", file.name);
+            gathered.problems.push(problem(file, 0, message));
+        }
+        gathered.file(file);
+    }
+    gathered.refuse()?;
+
+    let validator = Validator::new(schema.clone());
+    let result = validator.validate(&gathered.policies, ValidationMode::Strict);
+    for error in result.validation_errors() {
+        gathered.diagnose(error.policy_id(), error);
+    }
+    for warning in result.validation_warnings() {
+        gathered.diagnose(warning.policy_id(), warning);
+    }
+    gathered.refuse()?;
+    let Gathered { policies, permits, arguments, .. } = gathered;
+    Ok(CompiledSet { hash: source.hash(), arguments, policies, permits })
+}
+
+struct Gathered<'a> {
+    policies: PolicySet,
+    permits: PolicySet,
+    arguments: ArgumentNames,
+    files: HashMap<PolicyId, &'a SourceFile>,
+    problems: Vec<Problem>,
+}
+
+impl Default for Gathered<'_> {
+    fn default() -> Self {
+        Self {
+            policies: PolicySet::new(),
+            permits: PolicySet::new(),
+            arguments: ArgumentNames::None,
+            files: HashMap::new(),
+            problems: Vec::new(),
+        }
+    }
+}
+
+impl<'a> Gathered<'a> {
+    fn refuse(&mut self) -> Result<(), PublishError> {
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        // Cedar repeats an error for every action that the policy applies to.
+        let once = |message: &str| message.split(" for Ambit::Action::").next().map(str::to_owned);
+        problems.dedup_by(|b, a| {
+            (&a.file, a.line, a.column, once(&a.message)) == (&b.file, b.line, b.column, once(&b.message))
+        });
+        Err(PublishError::Refused(problems))
+    }
+
+    fn file(&mut self, file: &'a SourceFile) {
+        let parsed: PolicySet = match file.text.parse() {
+            Ok(parsed) => parsed,
+            Err(errors) => {
+                let errors: &cedar_policy::ParseErrors = &errors;
+                self.problems.extend(errors.iter().map(|error| located(file, error)));
+                return;
+            }
+        };
+        for template in parsed.templates() {
+            let message = "a policy with `?principal` or `?resource` is a template, and nothing here links \
+                           templates; grant plainly, or name the principal and the resource";
+            self.problems.push(problem(file, position_of(file, &template.to_string()), message.to_owned()));
+        }
+        for policy in parsed.policies() {
+            self.policy(file, policy);
+        }
+    }
+
+    fn policy(&mut self, file: &'a SourceFile, policy: &Policy) {
+        let text = policy.to_string();
+        let start = position_of(file, &text);
+        let id = match policy.annotation("id") {
+            Some(id) if is_policy_id(id) => PolicyId::new(id),
+            Some(id) => {
+                let message = format!(
+                    "`{id}` is no policy id: 1 to 100 of A-Z, a-z, 0-9, `.`, `_`, `/` and `-`"
+                );
+                self.problems.push(problem(file, start, message));
+                return;
+            }
+            None => {
+                let message = "this policy has no id; put @id(\"...\") before it, so that decisions can name it";
+                self.problems.push(problem(file, start, message.to_owned()));
+                return;
+            }
+        };
+        if let Some(earlier) = self.files.get(&id) {
+            let message = format!("the id `{id}` is already taken in `{}`; choose another", earlier.name);
+            self.problems.push(problem(file, start, message));
+            return;
+        }
+        let permits = policy.effect() == cedar_policy::Effect::Permit;
+        if permits && policy.annotation("obligation").is_some() {
+            let message = "an @obligation hangs on a forbid: write `forbid ... unless` what it asks for is there";
+            self.problems.push(problem(file, start, message.to_owned()));
+        }
+        let found = inspect::policy(policy);
+        for message in found.refusals {
+            self.problems.push(problem(file, start, message));
+        }
+        self.arguments.add(found.arguments);
+
+        let policy = policy.new_id(id.clone());
+        self.files.insert(id, file);
+        let added = if permits { self.permits.add(policy.clone()) } else { Ok(()) };
+        if let Err(error) = added.and_then(|()| self.policies.add(policy)) {
+            self.problems.push(problem(file, start, error.to_string()));
+        }
+    }
+
+    fn diagnose(&mut self, id: &PolicyId, error: &dyn miette::Diagnostic) {
+        if let Some(file) = self.files.get(id) {
+            self.problems.push(located(file, error));
+        }
+    }
+}
+
+fn is_policy_id(id: &str) -> bool {
+    (1..=100).contains(&id.len())
+        && id.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'/' | b'-'))
+}
+
+/// Where this policy starts: Cedar keeps its text as it was written.
+fn position_of(file: &SourceFile, policy: &str) -> usize {
+    file.text.find(policy).unwrap_or(0)
+}
+
+fn located(file: &SourceFile, error: &dyn miette::Diagnostic) -> Problem {
+    let offset = error.labels().and_then(|mut labels| labels.next()).map_or(0, |label| label.offset());
+    let message = match error.help() {
+        Some(help) => format!("{error} ({help})"),
+        None => error.to_string(),
+    };
+    problem(file, offset, message)
+}
+
+fn problem(file: &SourceFile, offset: usize, message: String) -> Problem {
+    let before = file.text.get(..offset).unwrap_or(&file.text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let rest = file.text.get(line_start..).unwrap_or_default();
+    Problem {
+        file: file.name.clone(),
+        line: before.matches('\n').count() + 1,
+        column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+        message,
+        source_line: rest.lines().next().unwrap_or_default().to_owned(),
+    }
+}

@@ -1,0 +1,126 @@
+//! The names of the Cedar schema, parsed once: entity types, actions, and the members of the enumerated types.
+
+use std::sync::LazyLock;
+
+use cedar_policy::{EntityId, EntityTypeName, EntityUid, ParseErrors, Schema};
+use schemas::decision::{Action, DefinitionState, Status, Trust};
+
+/// Every name that a request is built from.
+#[derive(Debug)]
+pub(crate) struct Vocabulary {
+    pub(crate) agent: EntityTypeName,
+    pub(crate) args: EntityTypeName,
+    pub(crate) mcp_server: EntityTypeName,
+    pub(crate) org: EntityTypeName,
+    pub(crate) prompt: EntityTypeName,
+    pub(crate) resource: EntityTypeName,
+    pub(crate) tool: EntityTypeName,
+    pub(crate) toolbox: EntityTypeName,
+    pub(crate) user: EntityTypeName,
+    action: EntityTypeName,
+    definition_state: EntityTypeName,
+    status: EntityTypeName,
+    trust: EntityTypeName,
+}
+
+impl Vocabulary {
+    fn parse() -> Result<Self, ParseErrors> {
+        Ok(Self {
+            agent: "Ambit::Agent".parse()?,
+            args: "Ambit::Args".parse()?,
+            mcp_server: "Ambit::McpServer".parse()?,
+            org: "Ambit::Org".parse()?,
+            prompt: "Ambit::Prompt".parse()?,
+            resource: "Ambit::Resource".parse()?,
+            tool: "Ambit::Tool".parse()?,
+            toolbox: "Ambit::Toolbox".parse()?,
+            user: "Ambit::User".parse()?,
+            action: "Ambit::Action".parse()?,
+            definition_state: "Ambit::DefinitionState".parse()?,
+            status: "Ambit::Status".parse()?,
+            trust: "Ambit::Trust".parse()?,
+        })
+    }
+
+    /// The vocabulary, unless one of the constants above is no name; then nothing can be decided and everything denies.
+    pub(crate) fn get() -> Option<&'static Self> {
+        static NAMES: LazyLock<Option<Vocabulary>> = LazyLock::new(|| Vocabulary::parse().ok());
+        NAMES.as_ref()
+    }
+
+    pub(crate) fn action(&self, action: Action) -> EntityUid {
+        uid(&self.action, action.as_str())
+    }
+
+    pub(crate) fn status(&self, status: Status) -> EntityUid {
+        let id = match status {
+            Status::Active => "active",
+            Status::Suspended => "suspended",
+            Status::Deleted => "deleted",
+        };
+        uid(&self.status, id)
+    }
+
+    pub(crate) fn trust(&self, trust: Trust) -> EntityUid {
+        let id = match trust {
+            Trust::FirstParty => "first_party",
+            Trust::Verified => "verified",
+            Trust::Community => "community",
+            Trust::Untrusted => "untrusted",
+        };
+        uid(&self.trust, id)
+    }
+
+    pub(crate) fn state(&self, state: DefinitionState) -> EntityUid {
+        let id = match state {
+            DefinitionState::New => "new",
+            DefinitionState::Approved => "approved",
+            DefinitionState::Changed => "changed",
+            DefinitionState::Quarantined => "quarantined",
+        };
+        uid(&self.definition_state, id)
+    }
+}
+
+/// `type::"id"`. The id is data, whatever it holds: no text is parsed here, so nothing can be injected.
+pub(crate) fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+}
+
+/// The schema, parsed once.
+pub(crate) fn schema() -> Result<&'static Schema, &'static str> {
+    static SCHEMA: LazyLock<Result<Schema, String>> = LazyLock::new(|| {
+        Schema::from_cedarschema_str(schemas::cedar::SCHEMA)
+            .map(|(schema, _warnings)| schema)
+            .map_err(|error| error.to_string())
+    });
+    SCHEMA.as_ref().map_err(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_in_the_schema() {
+        let names = Vocabulary::get().unwrap();
+        let schema = schema().unwrap();
+        let types: Vec<&EntityTypeName> = schema.entity_types().collect();
+        for name in [
+            &names.agent, &names.args, &names.mcp_server, &names.org, &names.prompt, &names.resource, &names.tool,
+            &names.toolbox, &names.user, &names.definition_state, &names.status, &names.trust,
+        ] {
+            assert!(types.contains(&name), "{name}");
+        }
+        let actions: Vec<&EntityUid> = schema.actions().collect();
+        for action in Action::ALL {
+            assert!(actions.contains(&&names.action(action)), "{action:?}");
+        }
+    }
+
+    #[test]
+    fn the_schema_has_no_warning() {
+        let (_, warnings) = Schema::from_cedarschema_str(schemas::cedar::SCHEMA).unwrap();
+        assert_eq!(warnings.map(|warning| warning.to_string()).collect::<Vec<_>>(), Vec::<String>::new());
+    }
+}

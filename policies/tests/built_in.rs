@@ -1,0 +1,9 @@
+//! The built-in policies pass their own checks.
+
+use policies::{PolicySource, compile};
+
+#[test]
+fn the_built_in_policies_compile() {
+    let set = compile(&PolicySource::with_built_in(Vec::new())).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(set.len(), 11);
+}
