@@ -1,0 +1,411 @@
+//! An HTTP server inside a container, of any era, as a stateless one.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request as HttpRequest, Response, StatusCode, Uri};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use schemas::provisioner::MAX_MESSAGE_BYTES;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::bridge::envelope::{self, Envelope, Fields, LOG_KEY, MODERN, Request};
+use crate::bridge::era::{self, Era, Greeting, Handshake};
+use crate::bridge::events::Events;
+use crate::bridge::exchange::{Busy, Exchange, Final, json};
+use crate::bridge::link::Reply;
+use crate::bridge::listeners::{Wants, farewell};
+use crate::bridge::stdio::finish;
+use crate::bridge::translate;
+use crate::error::Error;
+
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// How often a booting server is knocked at.
+const KNOCK: Duration = Duration::from_millis(100);
+
+/// A server on a port of its container.
+#[derive(Debug)]
+pub(crate) struct HttpServer {
+    target: Arc<Target>,
+    greeting: Greeting,
+}
+
+#[derive(Debug)]
+struct Target {
+    uri: Uri,
+    client: Client<HttpConnector, Full<Bytes>>,
+    next: AtomicU64,
+    /// The session of an older server, which may have none.
+    session: Mutex<Session>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Session {
+    id: Option<HeaderValue>,
+    protocol: Option<HeaderValue>,
+}
+
+fn failed(reason: impl std::fmt::Display) -> Error {
+    Error::ServerFailed { reason: reason.to_string() }
+}
+
+/// Why a request got no response. The client's own text names no cause.
+fn unreached(error: &hyper_util::client::legacy::Error) -> Error {
+    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    failed(format!("its port inside the container does not answer: {error}: {cause}"))
+}
+
+impl Target {
+    fn session(&self) -> Session {
+        self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    async fn post(&self, body: Bytes, headers: HeaderMap) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
+        let mut request = HttpRequest::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = headers;
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        self.client.request(request).await
+    }
+
+    /// A POST inside the session of an older server.
+    async fn post_legacy(&self, body: Bytes) -> Result<Response<Incoming>, Error> {
+        let session = self.session();
+        let mut headers = HeaderMap::new();
+        session.id.into_iter().for_each(|id| drop(headers.insert(SESSION, id)));
+        session.protocol.into_iter().for_each(|version| drop(headers.insert(VERSION, version)));
+        self.post(body, headers).await.map_err(|error| unreached(&error))
+    }
+
+    /// Shakes hands, which replaces the session.
+    async fn initialize(&self) -> Result<Handshake, Error> {
+        *self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Session::default();
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let response = self.post_legacy(envelope::request(id, "initialize", &era::initialize()).into()).await?;
+        let status = response.status();
+        let session = response.headers().get(SESSION).cloned();
+        let Reply::Result(result) = sole_reply(response, id).await? else {
+            return Err(failed(format!("it answered `initialize` with an error (HTTP {status})")));
+        };
+        let handshake = Handshake::parse(&result).ok_or_else(|| failed("it answered `initialize` with something else"))?;
+        *self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            Session { id: session, protocol: HeaderValue::from_str(&handshake.protocol).ok() };
+        let ready = Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
+        self.post_legacy(ready).await?;
+        Ok(handshake)
+    }
+
+    async fn discover(&self) -> Result<Option<Greeting>, hyper_util::client::legacy::Error> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let headers = HeaderMap::from_iter([
+            (VERSION, HeaderValue::from_static(MODERN)),
+            (HeaderName::from_static("mcp-method"), HeaderValue::from_static("server/discover")),
+        ]);
+        let response = self.post(envelope::request(id, "server/discover", &era::probe()).into(), headers).await?;
+        if response.status() != StatusCode::OK {
+            return Ok(None);
+        }
+        Ok(match sole_reply(response, id).await {
+            Ok(Reply::Result(result)) if era::offers_modern(&result) => Some(Greeting::Modern),
+            _ => None,
+        })
+    }
+}
+
+/// The one answer in a response, whatever form it has.
+async fn sole_reply(response: Response<Incoming>, id: u64) -> Result<Reply, Error> {
+    let status = response.status();
+    let mut events = Events::of(response);
+    while let Some(message) = events.next().await? {
+        if let Some(reply) = reply(&message, id) {
+            return Ok(reply);
+        }
+    }
+    Err(failed(format!("it answered HTTP {} without a JSON-RPC answer", status.as_u16())))
+}
+
+fn reply(message: &Bytes, id: u64) -> Option<Reply> {
+    let envelope: Envelope<'_> = serde_json::from_slice(message).ok()?;
+    // An error may come without id when the server could not read it.
+    if envelope.method.is_some() || (envelope.our_id() != Some(id) && envelope.error.is_none()) {
+        return None;
+    }
+    match (envelope.result, envelope.error) {
+        (Some(result), None) => Some(Reply::Result(message.slice_ref(result.get().as_bytes()))),
+        (None, Some(error)) => Some(Reply::Error(message.slice_ref(error.get().as_bytes()))),
+        _ => None,
+    }
+}
+
+/// Tells an older server that nobody waits: closing the connection tells it nothing.
+struct Abandon {
+    target: Arc<Target>,
+    id: u64,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        if self.task.is_finished() {
+            return;
+        }
+        self.task.abort();
+        let (target, id) = (Arc::clone(&self.target), self.id);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let params = format!("{{\"requestId\":{id},\"reason\":\"the caller no longer waits\"}}");
+                let _ = target.post_legacy(envelope::notification("notifications/cancelled", &params)).await;
+            });
+        }
+    }
+}
+
+impl HttpServer {
+    /// Waits until the server listens, and greets it.
+    pub(crate) async fn greet(address: SocketAddr, path: &str, known: Option<Era>, patience: Duration) -> Result<Self, Error> {
+        let uri = Uri::builder().scheme("http").authority(address.to_string()).path_and_query(path).build();
+        let uri = uri.map_err(|error| Error::Malformed { reason: format!("`{path}` is no path: {error}") })?;
+        let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(4)).build_http();
+        let target = Arc::new(Target { uri, client, next: AtomicU64::new(1), session: Mutex::default() });
+        let deadline = Instant::now() + patience;
+        loop {
+            let attempt = async {
+                if known != Some(Era::Legacy)
+                    && let Some(modern) = target.discover().await.map_err(|error| unreached(&error))?
+                {
+                    return Ok(modern);
+                }
+                target.initialize().await.map(Greeting::Legacy)
+            };
+            match timeout_at(deadline, attempt).await {
+                Ok(Ok(greeting)) => return Ok(Self { target, greeting }),
+                Ok(Err(error)) if Instant::now() + KNOCK >= deadline => return Err(error),
+                Ok(Err(_)) => sleep(KNOCK).await,
+                Err(_) => return Err(failed(format!("it did not greet us within {} s", patience.as_secs()))),
+            }
+        }
+    }
+
+    pub(crate) fn known(&self) -> &Greeting {
+        &self.greeting
+    }
+
+    /// Answers one request. `body` and `headers` are the gateway's own.
+    pub(crate) async fn answer(
+        &self,
+        request: Request<'_>,
+        body: &Bytes,
+        headers: &HeaderMap,
+        limit: Duration,
+        busy: Busy,
+    ) -> Result<Response<Body>, Error> {
+        let handshake = match &self.greeting {
+            Greeting::Modern => return self.pass(&request, body.clone(), headers, limit, busy).await,
+            Greeting::Legacy(handshake) => handshake,
+        };
+        let message = match request.method.as_ref() {
+            "server/discover" => envelope::answer(request.id, "result", &handshake.discover),
+            "subscriptions/listen" => return Self::no_subscription(&request, busy).respond().await,
+            method if translate::is_removed(method) => {
+                envelope::refusal(request.id, -32601, &format!("there is no method `{method}`"))
+            }
+            _ => return self.relay(&request, limit, busy).respond().await,
+        };
+        let complete = request.method == "server/discover";
+        Ok(json(Final { message, complete }))
+    }
+
+    /// A modern server reads what the gateway wrote and answers what the gateway reads.
+    async fn pass(
+        &self,
+        request: &Request<'_>,
+        body: Bytes,
+        headers: &HeaderMap,
+        limit: Duration,
+        busy: Busy,
+    ) -> Result<Response<Body>, Error> {
+        let mut mirrored: HeaderMap = headers
+            .iter()
+            .filter(|(name, _)| name.as_str().starts_with("mcp-"))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        mirrored.insert(VERSION, HeaderValue::from_static(MODERN));
+        if let Ok(method) = HeaderValue::from_str(&request.method) {
+            mirrored.insert(HeaderName::from_static("mcp-method"), method);
+        }
+        if let Some(name) = request.params.text(if request.method == "resources/read" { "uri" } else { "name" })
+            && matches!(request.method.as_ref(), "tools/call" | "prompts/get" | "resources/read")
+            && let Ok(name) = HeaderValue::from_str(&header_text(&name))
+        {
+            mirrored.insert(HeaderName::from_static("mcp-name"), name);
+        }
+        let lasts = request.method == "subscriptions/listen";
+        let deadline = (!lasts).then(|| (Instant::now() + limit, limit));
+        let (id, method) = (request.id.to_owned(), request.method.to_string());
+        let target = Arc::clone(&self.target);
+        let (sender, notices) = mpsc::channel::<Bytes>(256);
+        let (said, answer) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let outcome = async {
+                let response = target.post(body, mirrored).await.map_err(|error| unreached(&error))?;
+                let status = response.status();
+                let mut events = Events::of(response);
+                while let Some(message) = events.next().await? {
+                    let envelope: Envelope<'_> = serde_json::from_slice(&message)
+                        .map_err(|_| failed(format!("it answered HTTP {} with something else", status.as_u16())))?;
+                    if envelope.method.is_some() {
+                        let _ = sender.send(message.clone()).await;
+                        continue;
+                    }
+                    let result = envelope.result.map(|result| message.slice_ref(result.get().as_bytes()));
+                    let complete = result.is_some_and(|result| translate::result(&method, result, Era::Modern).1);
+                    return Ok(Final { message: message.clone(), complete: complete && !lasts });
+                }
+                Err(failed(format!("it answered HTTP {} without a JSON-RPC answer", status.as_u16())))
+            };
+            let _ = said.send(outcome.await);
+        });
+        // Closing the connection is how a modern server learns that nobody waits.
+        let task = AbortOnDrop(task);
+        let exchange = Exchange {
+            id,
+            head: None,
+            notices,
+            answer: Box::pin(async move {
+                let outcome = answer.await.unwrap_or_else(|_| Err(failed("its answer was lost")));
+                drop(task);
+                outcome
+            }),
+            deadline,
+            busy: Some(busy),
+        };
+        exchange.respond().await
+    }
+
+    /// An empty promise, kept at once: legal, and honest as long as we hold no GET stream to the server.
+    fn no_subscription(request: &Request<'_>, busy: Busy) -> Exchange {
+        let id = request.id.to_owned();
+        let (_, notices) = mpsc::channel(1);
+        Exchange {
+            head: Some(Wants::default().acknowledgement(&id)),
+            notices,
+            answer: Box::pin(std::future::ready(Ok(Final { message: farewell(&id), complete: false }))),
+            id,
+            deadline: None,
+            busy: Some(busy),
+        }
+    }
+
+    fn relay(&self, request: &Request<'_>, limit: Duration, busy: Busy) -> Exchange {
+        let target = Arc::clone(&self.target);
+        let upstream = target.next.fetch_add(1, Ordering::Relaxed);
+        let message: Bytes =
+            envelope::request(upstream, &request.method, &translate::parameters(request, upstream, Era::Legacy)).into();
+        let progress = request.meta.get("progressToken").map(str::to_owned);
+        let severity = request.meta.text(LOG_KEY).map(|level| envelope::severity(&level));
+        let (sender, notices) = mpsc::channel::<Bytes>(256);
+        let (said, answer) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let outcome = async {
+                let mut response = target.post_legacy(message.clone()).await?;
+                if response.status() == StatusCode::NOT_FOUND && target.session().id.is_some() {
+                    // The session is gone, so the request was not looked at: shake hands again, once.
+                    target.initialize().await?;
+                    response = target.post_legacy(message).await?;
+                }
+                let status = response.status();
+                let mut events = Events::of(response);
+                while let Some(message) = events.next().await? {
+                    if let Some(reply) = reply(&message, upstream) {
+                        return Ok(reply);
+                    }
+                    let Some(told) = told(&target, &message, progress.as_deref(), severity).await else { continue };
+                    let _ = sender.send(told).await;
+                }
+                Err(failed(format!("it answered HTTP {} without a JSON-RPC answer", status.as_u16())))
+            };
+            let _ = said.send(outcome.await);
+        });
+        let abandon = Abandon { target: Arc::clone(&self.target), id: upstream, task };
+        let (id, method) = (request.id.to_owned(), request.method.to_string());
+        Exchange {
+            id: id.clone(),
+            head: None,
+            notices,
+            answer: Box::pin(async move {
+                let reply = answer.await.unwrap_or_else(|_| Err(failed("its answer was lost")))?;
+                let outcome = finish(reply, &id, &method, Era::Legacy, false);
+                drop(abandon);
+                outcome
+            }),
+            deadline: Some((Instant::now() + limit, limit)),
+            busy: Some(busy),
+        }
+    }
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What of an older server's stream the gateway hears; its requests are declined on the spot.
+async fn told(target: &Arc<Target>, message: &Bytes, progress: Option<&str>, severity: Option<u8>) -> Option<Bytes> {
+    let envelope: Envelope<'_> = serde_json::from_slice(message).ok()?;
+    let method = envelope.method?;
+    if let Some(id) = envelope.id {
+        let answer = if method == "ping" {
+            envelope::answer(id.get(), "result", b"{}")
+        } else {
+            let why = format!("`{method}` is not offered: this client declared no capabilities");
+            envelope::refusal(id.get(), -32601, &why)
+        };
+        let _ = target.post_legacy(answer).await;
+        return None;
+    }
+    let mut fields = Fields::parse(envelope.params?.get())?;
+    match method.as_ref() {
+        "notifications/progress" => {
+            fields.set("progressToken", progress?.to_owned());
+            Some(envelope::notification(&method, &fields.json()))
+        }
+        "notifications/message" if severity? <= envelope::severity(&fields.text("level")?) => Some(message.clone()),
+        _ => None,
+    }
+}
+
+/// A header value; what is no visible ASCII, or looks encoded, travels as base64.
+fn header_text(text: &str) -> String {
+    use base64::Engine as _;
+    let plain = text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+        && text.trim() == text
+        && !text.is_empty()
+        && !text.starts_with("=?base64?");
+    if plain {
+        text.to_owned()
+    } else {
+        format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(text))
+    }
+}
+
+/// Reads a whole body, bounded.
+pub(crate) async fn whole(body: Incoming) -> Result<Bytes, Error> {
+    let limited = Limited::new(body, MAX_MESSAGE_BYTES).collect().await;
+    limited.map(http_body_util::Collected::to_bytes).map_err(|error| failed(format!("its answer cannot be read: {error}")))
+}

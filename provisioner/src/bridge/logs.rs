@@ -1,0 +1,106 @@
+//! What a server writes to stderr, and what it should not have written to stdout: the newest part of it.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+
+/// Enough for a stack trace or two per restart.
+const KEPT_BYTES: usize = 256 * 1024;
+const LONGEST_LINE: usize = 8 * 1024;
+
+/// A ring of text that outlives restarts of the server.
+#[derive(Debug, Default)]
+pub(crate) struct Logs(Mutex<Ring>);
+
+#[derive(Debug, Default)]
+struct Ring {
+    lines: VecDeque<String>,
+    bytes: usize,
+    partial: Vec<u8>,
+}
+
+impl Ring {
+    fn push(&mut self, line: String) {
+        self.bytes += line.len() + 1;
+        self.lines.push_back(line);
+        while self.bytes > KEPT_BYTES {
+            let Some(oldest) = self.lines.pop_front() else { break };
+            self.bytes -= oldest.len() + 1;
+        }
+    }
+}
+
+fn printable(bytes: &[u8]) -> String {
+    let bytes = bytes.get(..LONGEST_LINE).unwrap_or(bytes);
+    // Terminal sequences in a log are an attack on whoever reads it.
+    String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+impl Logs {
+    fn ring(&self) -> std::sync::MutexGuard<'_, Ring> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// A piece of stderr.
+    pub(crate) fn stderr(&self, piece: &Bytes) {
+        let mut ring = self.ring();
+        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+            let room = LONGEST_LINE.saturating_sub(ring.partial.len());
+            let kept = part.get(..room).unwrap_or(part).to_vec();
+            ring.partial.extend_from_slice(&kept);
+            if part.ends_with(b"\n") {
+                let line = std::mem::take(&mut ring.partial);
+                ring.push(printable(line.strip_suffix(b"\n").unwrap_or(&line)));
+            }
+        }
+    }
+
+    /// A line of stdout that is no message.
+    pub(crate) fn noise(&self, line: &[u8]) {
+        self.ring().push(format!("stdout: {}", printable(line)));
+    }
+
+    /// Something we have to say about the server.
+    pub(crate) fn note(&self, text: &str) {
+        self.ring().push(format!("ambit: {text}"));
+    }
+
+    /// All of it, newest last.
+    pub(crate) fn text(&self) -> String {
+        let ring = self.ring();
+        let mut text = String::with_capacity(ring.bytes);
+        for line in &ring.lines {
+            let _ = writeln!(text, "{line}");
+        }
+        if !ring.partial.is_empty() {
+            let _ = writeln!(text, "{}", printable(&ring.partial));
+        }
+        text
+    }
+
+    /// The last line of stderr: usually why a server ended.
+    pub(crate) fn last(&self) -> Option<String> {
+        let ring = self.ring();
+        ring.lines.iter().rev().find(|line| !line.starts_with("ambit: ") && !line.trim().is_empty()).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_newest_and_cleans_it() {
+        let logs = Logs::default();
+        logs.stderr(&Bytes::from_static(b"half "));
+        logs.stderr(&Bytes::from_static(b"line\n\x1b[31mred\npart"));
+        assert_eq!(logs.text(), "half line\n\u{fffd}[31mred\npart\n");
+        for number in 0..100_000 {
+            logs.noise(format!("line {number}").as_bytes());
+        }
+        assert!(logs.text().len() <= KEPT_BYTES + LONGEST_LINE);
+        assert!(logs.text().contains("stdout: line 99999\n"));
+    }
+}

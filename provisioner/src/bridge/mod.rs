@@ -1,0 +1,76 @@
+//! Serves whatever runs in a container, stdio or HTTP, of any era, as a stateless MCP 2026-07-28 server.
+//!
+//! Reading order: [`envelope`] (what is parsed), [`lines`], [`link`] (one pipe, many calls), [`era`] and [`translate`]
+//! (old and new), [`listeners`], [`exchange`] (the response), [`stdio`] and [`http`] (the two kinds of server).
+
+pub(crate) mod envelope;
+pub(crate) mod era;
+pub(crate) mod events;
+pub(crate) mod exchange;
+pub(crate) mod http;
+pub(crate) mod lines;
+pub(crate) mod link;
+pub(crate) mod listeners;
+pub(crate) mod logs;
+pub(crate) mod stdio;
+pub(crate) mod translate;
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Response};
+use bytes::Bytes;
+
+use crate::bridge::envelope::Posted;
+use crate::bridge::era::Greeting;
+use crate::bridge::exchange::{Busy, accepted};
+use crate::bridge::http::HttpServer;
+use crate::bridge::link::End;
+use crate::bridge::stdio::StdioServer;
+use crate::error::Error;
+
+/// A server that is up and has greeted us.
+#[derive(Debug)]
+pub(crate) enum Server {
+    Stdio(StdioServer),
+    Http(HttpServer),
+}
+
+impl Server {
+    pub(crate) fn greeting(&self) -> &Greeting {
+        match self {
+            Self::Stdio(server) => server.known(),
+            Self::Http(server) => server.known(),
+        }
+    }
+
+    /// How it ended, as far as its connection shows.
+    pub(crate) fn ended(&self) -> Option<End> {
+        match self {
+            Self::Stdio(server) => server.ended(),
+            Self::Http(_) => None,
+        }
+    }
+
+    /// Ends what is under way, because the container is about to go.
+    pub(crate) fn close(&self) {
+        if let Self::Stdio(server) = self {
+            server.close();
+        }
+    }
+
+    /// Answers what the gateway POSTed.
+    pub(crate) async fn answer(
+        &self,
+        body: Bytes,
+        headers: &HeaderMap,
+        limit: Duration,
+        busy: Busy,
+    ) -> Result<Response<Body>, Error> {
+        let Posted::Request(request) = Posted::parse(&body)? else { return Ok(accepted()) };
+        match self {
+            Self::Stdio(server) => server.answer(request, limit, busy).await,
+            Self::Http(server) => server.answer(request, &body, headers, limit, busy).await,
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The real Docker host, over its Engine API. The only file that knows bollard.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::errors::Error;
+use bollard::models::{
+    ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, HostConfig, HostConfigLogConfig, Ipam,
+    IpamConfig, NetworkCreateRequest, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder,
+    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder,
+};
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use schemas::ids::{Sha256Hex, Timestamp};
+use schemas::image::{ImageDigest, ImageReference};
+use schemas::names::WorkloadName;
+use schemas::provisioner::WorkloadEvent;
+
+use crate::host::{
+    Attachment, Container, ContainerBody, ContainerId, ContainerState, DockerHost, Ending, Frame, HostError, HostFacts,
+    Image, ImageConfig, Network, Usage, WORKLOAD_LABEL,
+};
+
+/// Longer than the slowest answer of a loaded daemon, shorter than a caller's patience.
+const TIMEOUT: Duration = Duration::from_mins(1);
+/// An import answers only when the whole archive is unpacked.
+const IMPORT_TIMEOUT: Duration = Duration::from_mins(10);
+
+/// A Docker host reached over its API.
+#[derive(Debug)]
+pub struct Engine {
+    address: String,
+    docker: Docker,
+    patient: Docker,
+    /// Docker 20.10 lets two networks have one name: looking and creating must be one step.
+    networks: tokio::sync::Mutex<()>,
+}
+
+impl Engine {
+    /// A client for an address such as `unix:///var/run/docker.sock`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the address has no form we know, or its socket is missing.
+    pub fn connect(address: &str) -> Result<Self, HostError> {
+        let unreachable = |error: &Error| HostError::Unreachable { address: address.to_owned(), reason: error.to_string() };
+        let docker = Docker::connect_with_host(address).map_err(|error| unreachable(&error))?;
+        let patient = docker.clone().with_timeout(IMPORT_TIMEOUT);
+        Ok(Self { address: address.to_owned(), docker: docker.with_timeout(TIMEOUT), patient, networks: tokio::sync::Mutex::default() })
+    }
+
+    fn failed(&self, what: &str, error: Error) -> HostError {
+        if let Error::DockerStreamError { error } = error {
+            return HostError::Refused { reason: error };
+        }
+        let Error::DockerResponseServerError { status_code, message } = error else {
+            return HostError::Unreachable { address: self.address.clone(), reason: error.to_string() };
+        };
+        match status_code {
+            404 => HostError::Missing { what: format!("{what} ({message})") },
+            409 => HostError::Conflict { reason: message },
+            _ => HostError::Refused { reason: message },
+        }
+    }
+}
+
+fn create_body(body: &ContainerBody) -> ContainerCreateBody {
+    let ulimits = body.ulimits.iter().map(|(name, bound)| ResourcesUlimits {
+        name: Some(name.clone()),
+        soft: Some(*bound),
+        hard: Some(*bound),
+    });
+    ContainerCreateBody {
+        image: Some(body.image.clone()),
+        cmd: (!body.command.is_empty()).then(|| body.command.clone()),
+        env: Some(body.env.clone()),
+        labels: Some(body.labels.clone().into_iter().collect()),
+        user: Some(body.user.clone()),
+        open_stdin: Some(body.open_stdin),
+        attach_stdin: Some(body.open_stdin),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        // Closing stdin on detach would end the server whenever we restart.
+        stdin_once: Some(false),
+        tty: Some(false),
+        host_config: Some(HostConfig {
+            network_mode: Some(body.network.clone()),
+            cap_drop: Some(body.cap_drop.clone()),
+            security_opt: Some(body.security_opt.clone()),
+            readonly_rootfs: Some(body.read_only_root),
+            tmpfs: Some(body.tmpfs.clone().into_iter().collect()),
+            pids_limit: Some(body.pids_limit),
+            memory: Some(body.memory_bytes),
+            memory_swap: Some(body.memory_bytes),
+            nano_cpus: Some(body.nano_cpus),
+            ulimits: Some(ulimits.collect()),
+            init: Some(body.init),
+            ipc_mode: Some(body.ipc.clone()),
+            log_config: Some(HostConfigLogConfig { typ: Some(body.log_driver.clone()), config: None }),
+            restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn container(summary: ContainerSummary) -> Option<Container> {
+    Some(Container {
+        id: ContainerId(summary.id?),
+        name: summary.names?.into_iter().next()?.trim_start_matches('/').to_owned(),
+        labels: summary.labels.unwrap_or_default().into_iter().collect(),
+        state: match summary.state? {
+            ContainerSummaryStateEnum::CREATED => ContainerState::Created,
+            ContainerSummaryStateEnum::RUNNING => ContainerState::Running,
+            ContainerSummaryStateEnum::PAUSED => ContainerState::Paused,
+            ContainerSummaryStateEnum::EXITED => ContainerState::Exited,
+            ContainerSummaryStateEnum::EMPTY
+            | ContainerSummaryStateEnum::RESTARTING
+            | ContainerSummaryStateEnum::REMOVING
+            | ContainerSummaryStateEnum::DEAD
+            | ContainerSummaryStateEnum::STOPPING => ContainerState::Dead,
+        },
+    })
+}
+
+/// One of the 4,096 small ranges of 10.213.0.0/16. Docker's default pools hold some thirty networks, these hold a toolbox each.
+fn subnet(name: &str, attempt: u16) -> String {
+    let digest = Sha256Hex::of(name.as_bytes());
+    let start = digest.as_str().get(..4).and_then(|hex| u16::from_str_radix(hex, 16).ok()).unwrap_or_default();
+    let slot = start.wrapping_add(attempt) % 4096;
+    format!("10.213.{}.{}/28", slot / 16, (slot % 16) * 16)
+}
+
+#[async_trait::async_trait]
+impl DockerHost for Engine {
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    async fn facts(&self) -> Result<HostFacts, HostError> {
+        let info = self.docker.info().await.map_err(|error| self.failed("API", error))?;
+        Ok(HostFacts {
+            version: info.server_version.unwrap_or_default(),
+            cores: info.ncpu.and_then(|count| usize::try_from(count).ok()).unwrap_or(1),
+        })
+    }
+
+    async fn image(&self, reference: &str) -> Result<Option<Image>, HostError> {
+        let found = match self.docker.inspect_image(reference).await {
+            Ok(found) => found,
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => return Ok(None),
+            Err(error) => return Err(self.failed("image", error)),
+        };
+        let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+        let id = found.id.unwrap_or_default();
+        let id = ImageDigest::parse(&id).map_err(|error| HostError::Refused { reason: error.to_string() })?;
+        Ok(Some(Image { id, labels: labels.into_iter().collect() }))
+    }
+
+    async fn import(&self, name: &ImageReference, rootfs: &Path, config: &ImageConfig) -> Result<ImageDigest, HostError> {
+        let refused = |reason: String| HostError::Refused { reason };
+        let quoted = |text: &str| serde_json::to_string(text).unwrap_or_default();
+        let mut changes = vec![
+            format!("ENTRYPOINT {}", serde_json::to_string(&config.entrypoint).unwrap_or_default()),
+            format!("USER {}", config.user),
+            format!("WORKDIR {}", config.directory),
+        ];
+        changes.extend(config.env.iter().map(|(name, value)| format!("ENV {name}={}", quoted(value))));
+        changes.extend(config.labels.iter().map(|(name, value)| format!("LABEL {}={}", quoted(name), quoted(value))));
+        let file = tokio::fs::File::open(rootfs).await.map_err(|error| refused(error.to_string()))?;
+        let archive = tokio_util::io::ReaderStream::with_capacity(file, 256 * 1024);
+        let (repo, tag) = name.as_str().rsplit_once(':').unwrap_or((name.as_str(), "latest"));
+        let options = CreateImageOptionsBuilder::default().from_src("-").repo(repo).tag(tag).changes(changes).build();
+        self.patient
+            .create_image(Some(options), Some(bollard::body_try_stream(archive)), None)
+            .try_collect::<Vec<_>>()
+            .await
+            .map_err(|error| self.failed("import", error))?;
+        let image = self.image(name.as_str()).await?;
+        image.map(|image| image.id).ok_or_else(|| refused(format!("`{name}` was imported and is not there")))
+    }
+
+    async fn containers(&self, workload: Option<&str>) -> Result<Vec<Container>, HostError> {
+        let label = workload.map_or_else(|| WORKLOAD_LABEL.to_owned(), |name| format!("{WORKLOAD_LABEL}={name}"));
+        let filters = HashMap::from([("label", vec![label.as_str()])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let found = self.docker.list_containers(Some(options)).await.map_err(|error| self.failed("list", error))?;
+        Ok(found.into_iter().filter_map(container).collect())
+    }
+
+    async fn create(&self, name: &str, body: &ContainerBody) -> Result<ContainerId, HostError> {
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        let made = self.docker.create_container(Some(options), create_body(body)).await;
+        made.map(|made| ContainerId(made.id)).map_err(|error| self.failed("image", error))
+    }
+
+    async fn start(&self, id: &ContainerId) -> Result<(), HostError> {
+        match self.docker.start_container(&id.0, None).await {
+            Ok(()) | Err(Error::DockerResponseServerError { status_code: 304, .. }) => Ok(()),
+            Err(error) => Err(self.failed("container", error)),
+        }
+    }
+
+    async fn stop(&self, id: &ContainerId, grace_seconds: i32) -> Result<(), HostError> {
+        let options = StopContainerOptionsBuilder::default().t(grace_seconds).build();
+        match self.docker.stop_container(&id.0, Some(options)).await {
+            Ok(()) | Err(Error::DockerResponseServerError { status_code: 304, .. }) => Ok(()),
+            Err(error) => Err(self.failed("container", error)),
+        }
+    }
+
+    async fn pause(&self, id: &ContainerId) -> Result<(), HostError> {
+        self.docker.pause_container(&id.0).await.map_err(|error| self.failed("container", error))
+    }
+
+    async fn unpause(&self, id: &ContainerId) -> Result<(), HostError> {
+        self.docker.unpause_container(&id.0).await.map_err(|error| self.failed("container", error))
+    }
+
+    async fn remove(&self, id: &ContainerId) -> Result<(), HostError> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match self.docker.remove_container(&id.0, Some(options)).await {
+            Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+            // Another removal is on its way to the same end.
+            Err(Error::DockerResponseServerError { status_code: 409, message }) if message.contains("in progress") => Ok(()),
+            Err(error) => Err(self.failed("container", error)),
+        }
+    }
+
+    async fn attach(&self, id: &ContainerId) -> Result<Attachment, HostError> {
+        let options = AttachContainerOptionsBuilder::default().stdin(true).stdout(true).stderr(true).stream(true).build();
+        let attached = self.docker.attach_container(&id.0, Some(options)).await;
+        let attached = attached.map_err(|error| self.failed("container", error))?;
+        let address = self.address.clone();
+        let output = attached.output.map(move |frame| match frame {
+            Ok(LogOutput::StdErr { message }) => Ok(Frame::Stderr(message)),
+            Ok(LogOutput::StdOut { message } | LogOutput::Console { message } | LogOutput::StdIn { message }) => {
+                Ok(Frame::Stdout(message))
+            }
+            Err(error) => Err(HostError::Unreachable { address: address.clone(), reason: error.to_string() }),
+        });
+        Ok(Attachment { output: output.boxed(), input: attached.input })
+    }
+
+    async fn ending(&self, id: &ContainerId) -> Result<Option<Ending>, HostError> {
+        let seen = self.docker.inspect_container(&id.0, None).await.map_err(|error| self.failed("container", error))?;
+        let Some(state) = seen.state else { return Ok(None) };
+        let ended = !state.running.unwrap_or_default();
+        Ok(ended.then(|| Ending {
+            code: state.exit_code.unwrap_or_default(),
+            out_of_memory: state.oom_killed.unwrap_or_default(),
+        }))
+    }
+
+    async fn endpoint(&self, id: &ContainerId, network: &str, port: u16) -> Result<SocketAddr, HostError> {
+        let seen = self.docker.inspect_container(&id.0, None).await.map_err(|error| self.failed("container", error))?;
+        seen.network_settings
+            .and_then(|settings| settings.networks)
+            .and_then(|networks| networks.get(network)?.ip_address.clone())
+            .and_then(|address| address.parse::<IpAddr>().ok())
+            .map(|address| SocketAddr::new(address, port))
+            .ok_or_else(|| HostError::Missing { what: format!("address of the container on network `{network}`") })
+    }
+
+    async fn usage(&self, id: &ContainerId) -> Result<Usage, HostError> {
+        let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
+        let mut stats = std::pin::pin!(self.docker.stats(&id.0, Some(options)));
+        let Some(seen) = stats.next().await else {
+            return Err(HostError::Missing { what: "statistics".to_owned() });
+        };
+        let seen = seen.map_err(|error| self.failed("container", error))?;
+        let memory = seen.memory_stats.unwrap_or_default();
+        let detail = memory.stats.unwrap_or_default();
+        let droppable = detail.get("total_inactive_file").or_else(|| detail.get("inactive_file")).copied();
+        Ok(Usage {
+            memory_bytes: memory.usage.unwrap_or_default().saturating_sub(droppable.unwrap_or_default()),
+            pids: seen.pids_stats.and_then(|pids| pids.current).unwrap_or_default(),
+        })
+    }
+
+    async fn ensure_network(&self, network: &Network) -> Result<(), HostError> {
+        let _one_at_a_time = self.networks.lock().await;
+        match self.docker.inspect_network(&network.name, None).await {
+            Ok(_) => return Ok(()),
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
+            Err(error) => return Err(self.failed("network", error)),
+        }
+        let mut last = None;
+        for attempt in 0..64 {
+            let request = NetworkCreateRequest {
+                name: network.name.clone(),
+                driver: Some("bridge".to_owned()),
+                internal: Some(true),
+                labels: Some(network.labels.clone().into_iter().collect()),
+                ipam: Some(Ipam {
+                    config: Some(vec![IpamConfig {
+                        subnet: Some(subnet(&network.name, attempt)),
+                        ..IpamConfig::default()
+                    }]),
+                    ..Ipam::default()
+                }),
+                ..NetworkCreateRequest::default()
+            };
+            match self.docker.create_network(request).await {
+                Ok(_) | Err(Error::DockerResponseServerError { status_code: 409, .. }) => return Ok(()),
+                Err(Error::DockerResponseServerError { message, .. }) if message.contains("overlap") => {
+                    last = Some(HostError::Refused { reason: message });
+                }
+                Err(error) => return Err(self.failed("network", error)),
+            }
+        }
+        Err(last.unwrap_or(HostError::Missing { what: "address range for a network".to_owned() }))
+    }
+
+    async fn remove_network(&self, name: &str) -> Result<(), HostError> {
+        let _one_at_a_time = self.networks.lock().await;
+        match self.docker.remove_network(name).await {
+            // In use (403) or gone (404): both are fine.
+            Ok(()) | Err(Error::DockerResponseServerError { status_code: 403 | 404, .. }) => Ok(()),
+            Err(error) => Err(self.failed("network", error)),
+        }
+    }
+
+    async fn events(&self) -> Result<BoxStream<'static, WorkloadEvent>, HostError> {
+        let filters = HashMap::from([("type", vec!["container"]), ("label", vec![WORKLOAD_LABEL])]);
+        let options = EventsOptionsBuilder::default().filters(&filters).build();
+        let events = self.docker.events(Some(options)).filter_map(|event| async move {
+            let event = event.ok()?;
+            let attributes: BTreeMap<_, _> = event.actor?.attributes?.into_iter().collect();
+            Some(WorkloadEvent {
+                workload: WorkloadName::parse(attributes.get(WORKLOAD_LABEL)?).ok()?,
+                event: event.action?,
+                at: Timestamp(event.time_nano.unwrap_or_default() / 1_000_000),
+            })
+        });
+        Ok(events.boxed())
+    }
+}

@@ -1,0 +1,137 @@
+//! The one place that turns a workload into a container. Nothing here is a setting: a server that needs more than this
+//! is refactored, not trusted.
+
+use std::collections::BTreeMap;
+
+use schemas::ids::Sha256Hex;
+use schemas::image::ImageReference;
+use schemas::names::WorkloadName;
+use schemas::provisioner::{Transport, WorkloadSpec};
+
+use crate::host::{ContainerBody, Network, SPEC_HASH_LABEL, SPEC_LABEL, TOOLBOX_LABEL, WORKLOAD_LABEL};
+
+/// Raised when the container made of an unchanged spec changes, so that running ones are replaced.
+const REVISION: u32 = 1;
+
+/// Nobody in particular: the same in every image of ours, and not root in any.
+pub const USER: &str = "10001:10001";
+
+/// What two containers have in common that may stand for each other.
+pub fn spec_hash(spec: &WorkloadSpec) -> String {
+    // Specs serialize without fail: names, numbers and maps with text keys.
+    let json = serde_json::to_string(spec).unwrap_or_default();
+    Sha256Hex::of(format!("{REVISION}\n{json}").as_bytes()).as_str().to_owned()
+}
+
+/// The network of the workload's toolbox, for workloads that need one.
+///
+/// Docker names it; the address range comes from the daemon's pools. `--internal` gives it no route out: what remains
+/// reachable is the host itself, which the host's INPUT rules close (`docker.md` §3).
+pub fn network(spec: &WorkloadSpec) -> Option<Network> {
+    match spec.transport {
+        Transport::Stdio => None,
+        Transport::Http { .. } => Some(Network {
+            name: format!("ambit.{}.{}", spec.org, spec.toolbox),
+            labels: BTreeMap::from([(TOOLBOX_LABEL.to_owned(), format!("{}.{}", spec.org, spec.toolbox))]),
+        }),
+    }
+}
+
+/// `repository@sha256:...`: how an image that came from a registry is found by digest.
+pub fn pinned_reference(reference: &ImageReference, digest: &schemas::image::ImageDigest) -> String {
+    let text = reference.as_str();
+    let repository = match text.rsplit_once(':') {
+        // A colon before the last slash belongs to the registry's port.
+        Some((before, tag)) if !tag.contains('/') => before,
+        _ => text,
+    };
+    format!("{repository}@{digest}")
+}
+
+/// The container of a workload. `image` is what the host knows the spec's digest by.
+pub fn container(name: &WorkloadName, spec: &WorkloadSpec, image: &str) -> ContainerBody {
+    let mebibytes = |count: u32| i64::from(count).saturating_mul(1024 * 1024);
+    let network = network(spec);
+    ContainerBody {
+        image: image.to_owned(),
+        command: spec.command.clone(),
+        env: spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        labels: BTreeMap::from([
+            (WORKLOAD_LABEL.to_owned(), name.as_str().to_owned()),
+            (SPEC_LABEL.to_owned(), serde_json::to_string(spec).unwrap_or_default()),
+            (SPEC_HASH_LABEL.to_owned(), spec_hash(spec)),
+        ]),
+        user: USER.to_owned(),
+        open_stdin: matches!(spec.transport, Transport::Stdio),
+        network: network.map_or_else(|| "none".to_owned(), |network| network.name),
+        cap_drop: vec!["ALL".to_owned()],
+        security_opt: vec!["no-new-privileges".to_owned()],
+        read_only_root: true,
+        tmpfs: BTreeMap::from([(
+            "/tmp".to_owned(),
+            format!("rw,noexec,nosuid,nodev,mode=1777,size={}m", spec.limits.tmp_mib),
+        )]),
+        pids_limit: i64::from(spec.limits.pids),
+        memory_bytes: mebibytes(spec.limits.memory_mib),
+        nano_cpus: i64::from(spec.limits.cpu_millis).saturating_mul(1_000_000),
+        ulimits: vec![("nofile".to_owned(), 1024), ("core".to_owned(), 0)],
+        init: true,
+        ipc: "none".to_owned(),
+        log_driver: "none".to_owned(),
+        restart: "no".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(transport: &str) -> WorkloadSpec {
+        serde_json::from_str(&format!(
+            r#"{{"org":"acme","toolbox":"ops","server":"time","image":"ambit/time:1",
+                "digest":"sha256:{}","transport":{transport}}}"#,
+            "0".repeat(64)
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_stdio_server_has_no_network_and_no_rights() {
+        let spec = spec(r#"{"type":"stdio"}"#);
+        let body = container(&WorkloadName::parse("acme.ops.time").unwrap(), &spec, spec.digest.as_str());
+        assert_eq!(body.network, "none");
+        assert_eq!(body.cap_drop, ["ALL"]);
+        assert_eq!(body.security_opt, ["no-new-privileges"]);
+        assert!(body.read_only_root && body.init && body.open_stdin);
+        assert_eq!((body.user.as_str(), body.ipc.as_str(), body.log_driver.as_str()), ("10001:10001", "none", "none"));
+        assert_eq!(body.tmpfs["/tmp"], "rw,noexec,nosuid,nodev,mode=1777,size=16m");
+        assert_eq!((body.pids_limit, body.memory_bytes, body.nano_cpus), (64, 256 << 20, 1_000_000_000));
+        assert_eq!(body.restart, "no");
+    }
+
+    #[test]
+    fn an_http_server_shares_a_network_with_its_toolbox_only() {
+        let spec = spec(r#"{"type":"http","port":8080,"path":"/mcp"}"#);
+        let body = container(&WorkloadName::parse("acme.ops.time").unwrap(), &spec, spec.digest.as_str());
+        assert_eq!(body.network, "ambit.acme.ops");
+        assert!(!body.open_stdin);
+    }
+
+    #[test]
+    fn the_hash_covers_the_whole_spec() {
+        let one = spec(r#"{"type":"stdio"}"#);
+        let mut other = one.clone();
+        other.limits.pids += 1;
+        assert_ne!(spec_hash(&one), spec_hash(&other));
+        assert_eq!(spec_hash(&one), spec_hash(&one.clone()));
+    }
+
+    #[test]
+    fn a_registry_port_is_no_tag() {
+        let digest = spec(r#"{"type":"stdio"}"#).digest;
+        let pinned = |text: &str| pinned_reference(&ImageReference::parse(text).unwrap(), &digest);
+        assert!(pinned("localhost:5000/x").starts_with("localhost:5000/x@sha256:"));
+        assert!(pinned("localhost:5000/x:1").starts_with("localhost:5000/x@sha256:"));
+        assert!(pinned("ambit/time:1").starts_with("ambit/time@sha256:"));
+    }
+}

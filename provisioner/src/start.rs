@@ -1,0 +1,159 @@
+//! From a container to a server that has greeted us.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use schemas::image::ImageDigest;
+use schemas::provisioner::{Transport, WorkloadSpec};
+
+use crate::bridge::Server;
+use crate::bridge::era::Era;
+use crate::bridge::http::HttpServer;
+use crate::bridge::link::Link;
+use crate::bridge::stdio::{GreetingError, StdioServer};
+use crate::error::Error;
+use crate::hardening;
+use crate::host::{ContainerId, DockerHost};
+use crate::hosts::Slot;
+use crate::workloads::{Workload, Workloads};
+
+/// The era of each image, once probed.
+#[derive(Debug, Default)]
+pub(crate) struct Eras(Mutex<HashMap<ImageDigest, Era>>);
+
+impl Eras {
+    fn get(&self, digest: &ImageDigest) -> Option<Era> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).copied()
+    }
+
+    fn set(&self, digest: &ImageDigest, era: Era) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), era);
+    }
+
+    fn forget(&self, digest: &ImageDigest) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
+    }
+}
+
+/// How a container ended, in words. Docker may need a moment to know.
+fn why(host: Arc<dyn DockerHost>, id: ContainerId) -> BoxFuture<'static, String> {
+    async move {
+        for _ in 0..20 {
+            match host.ending(&id).await {
+                Ok(Some(ending)) if ending.out_of_memory => return "it ran out of memory and was killed".to_owned(),
+                Ok(Some(ending)) => return format!("it exited with code {}", ending.code),
+                Ok(None) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(error) => return format!("its container is gone ({error})"),
+            }
+        }
+        "it closed its output".to_owned()
+    }
+    .boxed()
+}
+
+impl Workloads {
+    /// Starts a container that does not run, and greets its server.
+    pub(crate) async fn start(
+        &self,
+        slot: &Slot,
+        workload: &Workload,
+        spec: &WorkloadSpec,
+        id: &ContainerId,
+    ) -> Result<Arc<Server>, Error> {
+        // Held until the server answered: booting is what costs.
+        let _leave = slot.leave_to_start().await?;
+        match self.start_as(slot, workload, spec, id, self.eras.get(&spec.digest)).await {
+            Err(GreetingError::DiedOfProbe) => {
+                workload.logs.note("it ended when asked `server/discover`: started again for the handshake");
+                let again = self.start_as(slot, workload, spec, id, Some(Era::Legacy)).await;
+                self.settle(slot, spec, id, again).await
+            }
+            outcome => self.settle(slot, spec, id, outcome).await,
+        }
+    }
+
+    async fn settle(
+        &self,
+        slot: &Slot,
+        spec: &WorkloadSpec,
+        id: &ContainerId,
+        outcome: Result<Server, GreetingError>,
+    ) -> Result<Arc<Server>, Error> {
+        match outcome {
+            Ok(server) => {
+                self.eras.set(&spec.digest, server.greeting().era());
+                Ok(Arc::new(server))
+            }
+            Err(error) => {
+                // What we believed of the image may be what was wrong.
+                self.eras.forget(&spec.digest);
+                let _ = slot.host().stop(id, 1).await;
+                Err(match error {
+                    GreetingError::Failed(error) => error,
+                    GreetingError::DiedOfProbe => Error::ServerFailed { reason: "it ended during its start".to_owned() },
+                })
+            }
+        }
+    }
+
+    async fn start_as(
+        &self,
+        slot: &Slot,
+        workload: &Workload,
+        spec: &WorkloadSpec,
+        id: &ContainerId,
+        era: Option<Era>,
+    ) -> Result<Server, GreetingError> {
+        let host = |error| GreetingError::Failed(Error::Host(error));
+        match &spec.transport {
+            Transport::Stdio => {
+                // Attached before the start: not a byte is lost.
+                let attachment = slot.host().attach(id).await.map_err(host)?;
+                slot.host().start(id).await.map_err(host)?;
+                let link = Link::open(attachment, Arc::clone(&workload.logs), why(Arc::clone(slot.host()), id.clone()));
+                StdioServer::greet(link, era, self.settings.ready_within).await.map(Server::Stdio)
+            }
+            Transport::Http { .. } => {
+                slot.host().start(id).await.map_err(host)?;
+                self.reach(slot, spec, id, era).await.map_err(GreetingError::Failed)
+            }
+        }
+    }
+
+    async fn reach(&self, slot: &Slot, spec: &WorkloadSpec, id: &ContainerId, era: Option<Era>) -> Result<Server, Error> {
+        let (Transport::Http { port, path }, Some(network)) = (&spec.transport, hardening::network(spec)) else {
+            return Err(Error::Malformed { reason: "a stdio server has no address".to_owned() });
+        };
+        let address = slot.host().endpoint(id, &network.name, *port).await?;
+        Ok(Server::Http(HttpServer::greet(address, path, era, self.settings.ready_within).await?))
+    }
+
+    /// Greets the server of a container that runs already; one that does not play along is started anew.
+    pub(crate) async fn adopt(
+        &self,
+        slot: &Slot,
+        workload: &Workload,
+        spec: &WorkloadSpec,
+        id: &ContainerId,
+    ) -> Result<Arc<Server>, Error> {
+        let era = self.eras.get(&spec.digest);
+        let greeted = match &spec.transport {
+            Transport::Http { .. } => self.reach(slot, spec, id, era).await.ok(),
+            Transport::Stdio => {
+                let attachment = slot.host().attach(id).await?;
+                let link = Link::open(attachment, Arc::clone(&workload.logs), why(Arc::clone(slot.host()), id.clone()));
+                let patience = self.settings.ready_within.min(Duration::from_secs(15));
+                StdioServer::greet(link, era, patience).await.ok().map(Server::Stdio)
+            }
+        };
+        if let Some(server) = greeted {
+            self.eras.set(&spec.digest, server.greeting().era());
+            return Ok(Arc::new(server));
+        }
+        slot.host().stop(id, 1).await?;
+        self.start(slot, workload, spec, id).await
+    }
+}
