@@ -67,7 +67,7 @@ const RECORD_VERSION: u8 = 1;
 /// A [`Denial`] is the other answer, not a failure; it carries the record just as the permit does.
 pub fn decide(set: &CompiledSet, mut request: DecisionRequest) -> Result<Permit, Denial> {
     slice::slice_grants(&mut request.principal.grants, &request.resource);
-    let decision = answer(set, slice::build(&request));
+    let decision = evaluate_request(set, &request);
     let allowed = decision.effect == Effect::Allow;
     let record =
         Box::new(DecisionRecord { v: RECORD_VERSION, request, policy_set: set.hash().clone(), decision });
@@ -77,7 +77,12 @@ pub fn decide(set: &CompiledSet, mut request: DecisionRequest) -> Result<Permit,
 /// Decides again what a record was about: with the set that decided it, this is the record's own decision; with another, it
 /// is what that set would have said.
 pub fn replay(set: &CompiledSet, record: &DecisionRecord) -> Decision {
-    answer(set, slice::build(&record.request))
+    evaluate_request(set, &record.request)
+}
+
+/// The decision alone, for whoever only asks what would be decided.
+pub(crate) fn evaluate_request(set: &CompiledSet, request: &DecisionRequest) -> Decision {
+    answer(set, slice::build(request))
 }
 
 /// What a list has in common: who lists, and under which circumstances.
@@ -101,7 +106,8 @@ pub fn decide_many<'a>(
     resources
         .into_iter()
         .map(|resource| {
-            let mut principal = AgentFacts { grants: schemas::decision::Grants::default(), ..list.principal.clone() };
+            let mut principal =
+                AgentFacts { grants: schemas::decision::Grants::default(), ..list.principal.clone() };
             principal.grants = list.principal.grants.clone();
             let request = DecisionRequest {
                 principal,

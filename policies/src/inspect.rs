@@ -24,7 +24,9 @@ pub(crate) fn policy(policy: &Policy) -> Found {
     match policy.to_json() {
         Ok(json) => found.visit(&json),
         Err(error) => {
-            found.refusals.insert(format!("this policy has no JSON form, so it cannot be inspected: {error}"));
+            found
+                .refusals
+                .insert(format!("this policy has no JSON form, so it cannot be inspected: {error}"));
         }
     }
     found

@@ -5,6 +5,7 @@
 //! | [`source`] | which files make up a policy set, and what is its hash? |
 //! | [`publish`] | may this set be used at all? parse, unique ids, strict validation, no warning, no fact we don't have |
 //! | [`arguments`] | which arguments of a call do the policies look into? |
+//! | [`cases`] | does a set decide as its authors expect? |
 //! | [`decision`] | may this agent do this to that, here and now? |
 //!
 //! ```
@@ -15,6 +16,7 @@
 //! ```
 
 pub mod arguments;
+pub mod cases;
 pub mod decision;
 pub mod publish;
 pub mod source;
@@ -24,7 +26,10 @@ mod instant;
 mod slice;
 mod vocabulary;
 
-pub use arguments::{ArgumentNames, AmbiguousArgument};
+pub use arguments::{AmbiguousArgument, ArgumentNames};
 pub use decision::{Denial, ListRequest, Permit, decide, decide_many, replay};
 pub use publish::{CompiledSet, Problem, PublishError, compile};
 pub use source::{PolicySource, SourceFile, built_in};
+
+#[cfg(test)]
+mod proofs;

@@ -199,14 +199,14 @@ impl<'a> Gathered<'a> {
         let id = match policy.annotation("id") {
             Some(id) if is_policy_id(id) => PolicyId::new(id),
             Some(id) => {
-                let message = format!(
-                    "`{id}` is no policy id: 1 to 100 of A-Z, a-z, 0-9, `.`, `_`, `/` and `-`"
-                );
+                let message =
+                    format!("`{id}` is no policy id: 1 to 100 of A-Z, a-z, 0-9, `.`, `_`, `/` and `-`");
                 self.problems.push(problem(file, start, message));
                 return;
             }
             None => {
-                let message = "this policy has no id; put @id(\"...\") before it, so that decisions can name it";
+                let message =
+                    "this policy has no id; put @id(\"...\") before it, so that decisions can name it";
                 self.problems.push(problem(file, start, message.to_owned()));
                 return;
             }
@@ -218,7 +218,8 @@ impl<'a> Gathered<'a> {
         }
         let permits = policy.effect() == cedar_policy::Effect::Permit;
         if permits && policy.annotation("obligation").is_some() {
-            let message = "an @obligation hangs on a forbid: write `forbid ... unless` what it asks for is there";
+            let message =
+                "an @obligation hangs on a forbid: write `forbid ... unless` what it asks for is there";
             self.problems.push(problem(file, start, message.to_owned()));
         }
         let found = inspect::policy(policy);

@@ -7,8 +7,8 @@
 
 use cedar_policy::{Context, Entities, Entity, EntityUid, RestrictedExpression as Value};
 use schemas::decision::{
-    Action, AgentFacts, ContextFacts, DecisionRequest, Grants, ItemFacts, OrgFacts, ResourceFacts, ServerFacts,
-    ToolFacts, UserFacts,
+    Action, AgentFacts, ContextFacts, DecisionRequest, Grants, ItemFacts, OrgFacts, ResourceFacts,
+    ServerFacts, ToolFacts, UserFacts,
 };
 use schemas::ids::Timestamp;
 
@@ -47,7 +47,9 @@ pub(crate) fn slice_grants(grants: &mut Grants, resource: &ResourceFacts) {
             toolboxes: grants.toolboxes.take(&server.toolbox).into_iter().collect(),
             servers: grants.servers.take(&server.name).into_iter().collect(),
             tools: match resource {
-                ResourceFacts::Tool(tool) => grants.tools.take(&item_id(server, &tool.name)).into_iter().collect(),
+                ResourceFacts::Tool(tool) => {
+                    grants.tools.take(&item_id(server, &tool.name)).into_iter().collect()
+                }
                 ResourceFacts::Prompt(_) | ResourceFacts::Resource(_) => std::collections::BTreeSet::new(),
             },
         };
@@ -97,7 +99,7 @@ pub(crate) struct Request {
 pub(crate) struct Builder {
     names: &'static Vocabulary,
     pub(crate) entities: Vec<Entity>,
-    present: Vec<EntityUid>,
+    pub(crate) present: Vec<EntityUid>,
     referenced: Vec<EntityUid>,
 }
 
@@ -114,16 +116,25 @@ impl Builder {
 
     pub(crate) fn request(&mut self, request: &DecisionRequest) -> Result<Request, SliceError> {
         let granted = Granted::of(&request.principal.grants, &request.resource);
+        let action = self.action(request.action)?;
         let context = self.context(request.action, &request.context)?;
         let resource = self.resource(&request.resource)?;
         let principal = self.agent(&request.principal, granted, &request.resource)?;
-        Ok(Request { principal, action: self.names.action(request.action), resource, context })
+        Ok(Request { principal, action, resource, context })
     }
 
+    pub(crate) fn action(&mut self, action: Action) -> Result<EntityUid, SliceError> {
+        let entity = self.names.action(action).ok_or(SliceError::Vocabulary)?;
+        self.present.push(entity.uid());
+        self.entities.push(entity.clone());
+        Ok(entity.uid())
+    }
 
     /// Checks that the slice is complete, and hands it to Cedar.
     pub(crate) fn finish(self, request: Request) -> Result<Slice, SliceError> {
-        if let Some(missing) = self.referenced.iter().find(|uid| !self.present.contains(uid)) {
+        let asked = [&request.principal, &request.action, &request.resource];
+        let missing = self.referenced.iter().chain(asked).find(|uid| !self.present.contains(uid));
+        if let Some(missing) = missing {
             return Err(SliceError::Incomplete(missing.clone()));
         }
         self.finish_unchecked(request)
@@ -203,10 +214,8 @@ impl Builder {
 
     pub(crate) fn resource(&mut self, resource: &ResourceFacts) -> Result<EntityUid, SliceError> {
         let (server, org) = self.server(resource.server())?;
-        let mut attributes = vec![
-            ("org".to_owned(), self.refer(&org)),
-            ("server".to_owned(), self.refer(&server)),
-        ];
+        let mut attributes =
+            vec![("org".to_owned(), self.refer(&org)), ("server".to_owned(), self.refer(&server))];
         let kind = match resource {
             ResourceFacts::Tool(tool) => {
                 self.tool(tool, &mut attributes);

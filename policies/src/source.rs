@@ -90,7 +90,8 @@ mod tests {
     #[test]
     fn no_byte_moves_unnoticed() {
         let hash = |files: &[(&str, &str)]| {
-            PolicySource { files: files.iter().map(|(name, text)| SourceFile::new(*name, *text)).collect() }.hash()
+            PolicySource { files: files.iter().map(|(name, text)| SourceFile::new(*name, *text)).collect() }
+                .hash()
         };
         let all = [
             hash(&[("a", "bc")]),

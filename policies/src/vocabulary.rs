@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use cedar_policy::{EntityId, EntityTypeName, EntityUid, ParseErrors, Schema};
+use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, Schema};
 use schemas::decision::{Action, DefinitionState, Status, Trust};
 
 /// Every name that a request is built from.
@@ -17,14 +17,22 @@ pub(crate) struct Vocabulary {
     pub(crate) tool: EntityTypeName,
     pub(crate) toolbox: EntityTypeName,
     pub(crate) user: EntityTypeName,
-    action: EntityTypeName,
+    actions: Vec<(Action, Entity)>,
     definition_state: EntityTypeName,
     status: EntityTypeName,
     trust: EntityTypeName,
 }
 
 impl Vocabulary {
-    fn parse() -> Result<Self, ParseErrors> {
+    fn parse() -> Result<Self, Box<dyn std::error::Error>> {
+        let entities = schema()?.action_entities()?;
+        let kind: EntityTypeName = "Ambit::Action".parse()?;
+        let mut actions = Vec::new();
+        for action in Action::ALL {
+            let entity =
+                entities.get(&uid(&kind, action.as_str())).ok_or("an action is not in the schema")?;
+            actions.push((action, entity.clone()));
+        }
         Ok(Self {
             agent: "Ambit::Agent".parse()?,
             args: "Ambit::Args".parse()?,
@@ -35,21 +43,23 @@ impl Vocabulary {
             tool: "Ambit::Tool".parse()?,
             toolbox: "Ambit::Toolbox".parse()?,
             user: "Ambit::User".parse()?,
-            action: "Ambit::Action".parse()?,
+            actions,
             definition_state: "Ambit::DefinitionState".parse()?,
             status: "Ambit::Status".parse()?,
             trust: "Ambit::Trust".parse()?,
         })
     }
 
-    /// The vocabulary, unless one of the constants above is no name; then nothing can be decided and everything denies.
+    /// The vocabulary, unless the schema doesn't parse or one of the constants above is no name; then nothing can be decided and everything denies.
     pub(crate) fn get() -> Option<&'static Self> {
         static NAMES: LazyLock<Option<Vocabulary>> = LazyLock::new(|| Vocabulary::parse().ok());
         NAMES.as_ref()
     }
 
-    pub(crate) fn action(&self, action: Action) -> EntityUid {
-        uid(&self.action, action.as_str())
+    /// The action with its groups. It belongs into every slice: without it `action in Ambit::Action::"toolUse"` is false,
+    /// no error is raised, and every guardrail on a group of actions is silently off.
+    pub(crate) fn action(&self, action: Action) -> Option<&Entity> {
+        self.actions.iter().find(|(known, _)| *known == action).map(|(_, entity)| entity)
     }
 
     pub(crate) fn status(&self, status: Status) -> EntityUid {
@@ -107,15 +117,36 @@ mod tests {
         let schema = schema().unwrap();
         let types: Vec<&EntityTypeName> = schema.entity_types().collect();
         for name in [
-            &names.agent, &names.args, &names.mcp_server, &names.org, &names.prompt, &names.resource, &names.tool,
-            &names.toolbox, &names.user, &names.definition_state, &names.status, &names.trust,
+            &names.agent,
+            &names.args,
+            &names.mcp_server,
+            &names.org,
+            &names.prompt,
+            &names.resource,
+            &names.tool,
+            &names.toolbox,
+            &names.user,
+            &names.definition_state,
+            &names.status,
+            &names.trust,
         ] {
             assert!(types.contains(&name), "{name}");
         }
-        let actions: Vec<&EntityUid> = schema.actions().collect();
+    }
+
+    #[test]
+    fn a_call_is_a_use_of_a_tool() {
+        let names = Vocabulary::get().unwrap();
         for action in Action::ALL {
-            assert!(actions.contains(&&names.action(action)), "{action:?}");
+            let uid = names.action(action).unwrap().uid();
+            assert_eq!(uid.to_string(), format!("Ambit::Action::\"{}\"", action.as_str()));
         }
+        let alone =
+            cedar_policy::Entities::from_entities([names.action(Action::CallTool).unwrap().clone()], None)
+                .unwrap();
+        let call = names.action(Action::CallTool).unwrap().uid();
+        let groups: Vec<String> = alone.ancestors(&call).unwrap().map(ToString::to_string).collect();
+        assert_eq!(groups, ["Ambit::Action::\"toolUse\""]);
     }
 
     #[test]

@@ -1,0 +1,130 @@
+//! What a decision costs, and that the number of grants does not matter.
+//!
+//! `decide` is measured whole, as the gateway uses it: from owned facts to a `Permit` with its record, so building entities,
+//! the schema's check of the request, Cedar, and reading its answer; cloning the facts is not counted. Grants come in two ways:
+//! - `sliced/N`: the agent has N grants, the store hands over those that bear on the call (at most three). This is the product's way.
+//! - `unsliced/N`: the facts hold all N, and `decide` slices them itself. Freeing N grants is part of it.
+//!
+//! `grants as policies/N` is the way not taken: N permits for single tools, no slicing of policies.
+//! The last lines print the ratios: 10,000 grants to 10.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{BatchSize, BenchmarkId, Criterion};
+use policies::{CompiledSet, ListRequest, PolicySource, SourceFile, compile, decide, decide_many, replay};
+use schemas::decision::{Action, DecisionRequest, Grants, ResourceFacts};
+
+#[path = "../tests/facts/mod.rs"]
+mod facts;
+
+const COUNTS: [usize; 3] = [10, 1_000, 10_000];
+
+fn built_in() -> CompiledSet {
+    compile(&PolicySource::with_built_in(Vec::new())).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// All grants of an agent: `count` single tools, the called one in the middle.
+fn grants(count: usize) -> Grants {
+    let tools = (0..count).map(|index| format!("github/tool{index}"));
+    Grants { tools: tools.collect(), ..Grants::default() }
+}
+
+fn unsliced(count: usize) -> DecisionRequest {
+    let mut request = facts::call();
+    request.resource = facts::tool("github", &format!("tool{}", count / 2));
+    request.principal.grants = grants(count);
+    request
+}
+
+/// What the store hands over: the one grant among `count` that bears on the call.
+fn sliced(count: usize) -> DecisionRequest {
+    let mut request = unsliced(count);
+    request.principal.grants.tools.retain(|tool| *tool == format!("github/tool{}", count / 2));
+    request
+}
+
+fn as_policies(count: usize) -> CompiledSet {
+    let text = (0..count).map(|index| {
+        format!(
+            "@id(\"grant-{index}\") permit (principal == Ambit::Agent::\"bot\", action == \
+             Ambit::Action::\"callTool\", resource == Ambit::Tool::\"github/tool{index}\");\n"
+        )
+    });
+    let own = vec![SourceFile::new("grants-as-policies.cedar", text.collect::<String>())];
+    compile(&PolicySource::with_built_in(own)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Median of single runs, for the ratios.
+fn median(set: &CompiledSet, request: &DecisionRequest, runs: usize) -> Duration {
+    let mut times: Vec<Duration> = (0..runs)
+        .map(|_| {
+            let owned = request.clone();
+            let start = Instant::now();
+            let answer = decide(set, owned);
+            let time = start.elapsed();
+            assert!(answer.is_ok());
+            time
+        })
+        .collect();
+    times.sort();
+    times.get(runs / 2).copied().unwrap_or_default()
+}
+
+fn main() {
+    let mut criterion = Criterion::default().warm_up_time(Duration::from_secs(1)).configure_from_args();
+    let set = built_in();
+
+    let mut group = criterion.benchmark_group("decide");
+    for count in COUNTS {
+        for (name, request) in [("sliced", sliced(count)), ("unsliced", unsliced(count))] {
+            group.bench_function(BenchmarkId::new(name, count), |bencher| {
+                bencher.iter_batched(
+                    || request.clone(),
+                    |request| decide(&set, request),
+                    BatchSize::SmallInput,
+                );
+            });
+        }
+    }
+    let denied = DecisionRequest { principal: facts::agent(), ..facts::call() };
+    group.bench_function("denied", |bencher| {
+        bencher.iter_batched(|| denied.clone(), |request| decide(&set, request), BatchSize::SmallInput);
+    });
+    if let Ok(permit) = decide(&set, sliced(10)) {
+        group.bench_function("replay", |bencher| bencher.iter(|| replay(&set, black_box(permit.record()))));
+    }
+    group.finish();
+
+    let mut group = criterion.benchmark_group("list of 500 tools");
+    let tools: Vec<ResourceFacts> =
+        (0..500).map(|index| facts::tool("github", &format!("tool{index}"))).collect();
+    for (name, granted) in
+        [("server granted", facts::call().principal.grants), ("every tool granted", grants(500))]
+    {
+        let mut list =
+            ListRequest { principal: facts::agent(), action: Action::ListTool, context: facts::context() };
+        list.principal.grants = granted;
+        group.bench_function(name, |bencher| bencher.iter(|| decide_many(&set, &list, &tools)));
+    }
+    group.finish();
+
+    let source = PolicySource::with_built_in(Vec::new());
+    criterion
+        .bench_function("compile the built-in set", |bencher| bencher.iter(|| compile(black_box(&source))));
+
+    ratios(&set);
+    criterion.final_summary();
+}
+
+#[allow(clippy::print_stdout, reason = "a benchmark reports on its standard output")]
+fn ratios(set: &CompiledSet) {
+    let ratio = |a: Duration, b: Duration| a.as_secs_f64() / b.as_secs_f64();
+    for (name, make) in [("sliced", sliced as fn(usize) -> DecisionRequest), ("unsliced", unsliced)] {
+        let (few, many) = (median(set, &make(10), 4_001), median(set, &make(10_000), 2_001));
+        println!("{name}: 10 grants {few:?}, 10,000 grants {many:?}, ratio {:.2}", ratio(many, few));
+    }
+    let few = median(&as_policies(10), &unsliced(10), 1_001);
+    let many = median(&as_policies(1_000), &unsliced(1_000), 201);
+    println!("grants as policies: 10 {few:?}, 1,000 {many:?}, ratio {:.2}", ratio(many, few));
+}

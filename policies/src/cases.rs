@@ -1,0 +1,160 @@
+//! Policy tests as data: a request and the decision it must get.
+//!
+//! A case file has one complete request (`base`) and many cases; each sets a few facts by JSON pointer, so that a case shows
+//! what it is about and nothing else. `null` removes a fact. Expectations are exact: the effect, and every deciding policy.
+//!
+//! ```json
+//! {
+//!   "about": "what these cases show",
+//!   "policies": [{ "name": "oncall.cedar", "text": "@id(\"oncall\") permit (...);" }],
+//!   "base": { "principal": {}, "action": "callTool", "resource": {}, "context": {} },
+//!   "cases": [
+//!     { "name": "a suspended agent", "set": { "/principal/status": "suspended" },
+//!       "expect": { "effect": "deny", "policies": ["g2-active-principals"] } }
+//!   ]
+//! }
+//! ```
+
+use std::collections::BTreeMap;
+
+use schemas::decision::{DecisionRequest, Effect};
+use serde_json::Value;
+
+use crate::decision::evaluate_request;
+use crate::publish::CompiledSet;
+use crate::source::SourceFile;
+
+/// One file of cases.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaseFile {
+    /// What these cases show.
+    pub about: String,
+    /// The organisation's own policies that the cases are about, besides the built-in ones.
+    #[serde(default)]
+    pub policies: Vec<SourceFile>,
+    /// A complete request.
+    pub base: Value,
+    /// What changes, and what must be decided then.
+    pub cases: Vec<Case>,
+}
+
+/// One case.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What it shows, in words.
+    pub name: String,
+    /// Facts to set in the base, by JSON pointer; `null` removes one.
+    #[serde(default)]
+    pub set: BTreeMap<String, Value>,
+    /// What must be decided.
+    pub expect: Expectation,
+}
+
+/// What must be decided.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    /// Allow or deny.
+    pub effect: Effect,
+    /// Every policy that decides, sorted by id. None means: nothing permitted.
+    #[serde(default)]
+    pub policies: Vec<String>,
+    /// What would turn the deny into an allow.
+    #[serde(default)]
+    pub obligations: Vec<String>,
+}
+
+/// Why a case did not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CaseError {
+    /// The case file cannot be read.
+    #[error("this is no case file: {0}")]
+    File(String),
+    /// A pointer of `set` leads nowhere.
+    #[error("case `{case}`: `{pointer}` leads nowhere in the base request; write it as `/principal/status`")]
+    Pointer {
+        /// The case.
+        case: String,
+        /// Its pointer.
+        pointer: String,
+    },
+    /// The facts make no request.
+    #[error("case `{case}`: these facts make no request: {reason}")]
+    Request {
+        /// The case.
+        case: String,
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// Another decision than expected.
+    #[error("case `{case}`: expected {expected}, decided {decided}")]
+    Decided {
+        /// The case.
+        case: String,
+        /// What the case says.
+        expected: String,
+        /// What the policies say.
+        decided: String,
+    },
+}
+
+impl CaseFile {
+    /// Reads a case file.
+    ///
+    /// # Errors
+    /// Says what is wrong with the JSON, with line and column.
+    pub fn parse(text: &str) -> Result<Self, CaseError> {
+        serde_json::from_str(text).map_err(|error| CaseError::File(error.to_string()))
+    }
+
+    /// Runs every case against a set, and returns those that do not hold.
+    pub fn run(&self, set: &CompiledSet) -> Vec<CaseError> {
+        self.cases.iter().filter_map(|case| self.run_one(set, case).err()).collect()
+    }
+
+    fn run_one(&self, set: &CompiledSet, case: &Case) -> Result<(), CaseError> {
+        let decision = evaluate_request(set, &self.request(case)?);
+        let expect = &case.expect;
+        let describe = |effect: Effect, policies: &[String], obligations: &[String]| {
+            let effect = if effect == Effect::Allow { "allow" } else { "deny" };
+            let asks =
+                if obligations.is_empty() { String::new() } else { format!(" asking {obligations:?}") };
+            format!("{effect} by {policies:?}{asks}")
+        };
+        let expected = describe(expect.effect, &expect.policies, &expect.obligations);
+        let mut decided = describe(decision.effect, &decision.policies, &decision.obligations);
+        if !decision.errors.is_empty() {
+            decided = format!("{decided}, with errors {:?}", decision.errors);
+        }
+        if expected == decided {
+            Ok(())
+        } else {
+            Err(CaseError::Decided { case: case.name.clone(), expected, decided })
+        }
+    }
+
+    /// The base with the facts of a case.
+    fn request(&self, case: &Case) -> Result<DecisionRequest, CaseError> {
+        let mut facts = self.base.clone();
+        for (pointer, value) in &case.set {
+            place(&mut facts, pointer, value)
+                .ok_or_else(|| CaseError::Pointer { case: case.name.clone(), pointer: pointer.clone() })?;
+        }
+        serde_json::from_value(facts)
+            .map_err(|error| CaseError::Request { case: case.name.clone(), reason: error.to_string() })
+    }
+}
+
+fn place(facts: &mut Value, pointer: &str, value: &Value) -> Option<()> {
+    let (parent, field) = pointer.rsplit_once('/')?;
+    let parent = facts.pointer_mut(parent)?.as_object_mut()?;
+    let field = field.replace("~1", "/").replace("~0", "~");
+    if value.is_null() {
+        parent.remove(&field)?;
+    } else {
+        parent.insert(field, value.clone());
+    }
+    Some(())
+}
