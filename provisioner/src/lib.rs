@@ -12,6 +12,7 @@ pub mod error;
 pub mod hardening;
 pub mod host;
 mod hosts;
+pub mod images;
 pub mod plan;
 mod settings;
 pub mod signature;

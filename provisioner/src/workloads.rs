@@ -138,14 +138,19 @@ impl Workloads {
     }
 
     /// Answers one MCP message, waking the workload if it sleeps.
-    pub(crate) async fn call(&self, name: &WorkloadName, headers: &HeaderMap, body: Bytes) -> Result<Response<Body>, Error> {
+    pub(crate) async fn call(self: &Arc<Self>, name: &WorkloadName, headers: &HeaderMap, body: Bytes) -> Result<Response<Body>, Error> {
         let workload = self.entry(name);
         // Counted before the server is looked up: whoever wants to pause it looks in the other order.
         let busy = Busy::new(&workload.busy);
         workload.touch();
         let awake = match workload.awake() {
             Some(awake) => awake,
-            None => self.wake(&workload).await?,
+            None => {
+                // Finished even if the gateway hangs up: half a start helps nobody.
+                let (this, workload) = (Arc::clone(self), Arc::clone(&workload));
+                let woken = tokio::spawn(async move { this.wake(&workload).await }).await;
+                woken.map_err(|error| Error::ServerFailed { reason: format!("waking it ended early: {error}") })??
+            }
         };
         let answer = awake.server.answer(body, headers, awake.limit, busy).await;
         workload.touch();

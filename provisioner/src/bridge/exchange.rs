@@ -59,6 +59,7 @@ pub(crate) struct Exchange {
     /// When to give up, and after how long that is.
     pub(crate) deadline: Option<(Instant, Duration)>,
     /// Whatever must live as long as the call.
+    #[expect(dead_code, reason = "lives as long as the call, and does its work when dropped")]
     pub(crate) busy: Option<Busy>,
 }
 

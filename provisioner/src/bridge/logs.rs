@@ -79,12 +79,6 @@ impl Logs {
         }
         text
     }
-
-    /// The last line of stderr: usually why a server ended.
-    pub(crate) fn last(&self) -> Option<String> {
-        let ring = self.ring();
-        ring.lines.iter().rev().find(|line| !line.starts_with("ambit: ") && !line.trim().is_empty()).cloned()
-    }
 }
 
 #[cfg(test)]
