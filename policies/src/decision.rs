@@ -9,13 +9,14 @@
 //! }
 //! ```
 
-use cedar_policy::{Authorizer, PolicyId, PolicySet, Response};
-use schemas::decision::{
-    Action, AgentFacts, ContextFacts, Decision, DecisionRecord, DecisionRequest, Effect, ResourceFacts,
-};
+use std::collections::BTreeSet;
+
+use cedar_policy::{Entities, PolicyId};
+use schemas::decision::{Action, Decision, DecisionRecord, DecisionRequest, Effect};
 
 use crate::publish::CompiledSet;
-use crate::slice::{self, Slice, SliceError};
+use crate::selection::Verdict;
+use crate::slice::{self, SliceError};
 use crate::vocabulary;
 
 /// Proof that the policies allowed exactly the request in its record. Only [`decide`] makes one; it is not `Clone`, so that a
@@ -82,107 +83,78 @@ pub fn replay(set: &CompiledSet, record: &DecisionRecord) -> Decision {
 
 /// The decision alone, for whoever only asks what would be decided.
 pub(crate) fn evaluate_request(set: &CompiledSet, request: &DecisionRequest) -> Decision {
-    answer(set, slice::build(request))
-}
-
-/// What a list has in common: who lists, and under which circumstances.
-#[derive(Debug, Clone)]
-pub struct ListRequest {
-    /// Who.
-    pub principal: AgentFacts,
-    /// One of the `list` actions.
-    pub action: Action,
-    /// Under which circumstances.
-    pub context: ContextFacts,
-}
-
-/// Decides one request per resource, in order. Each answer is the one that [`decide`] gives for that resource alone; what
-/// the requests have in common is built once.
-pub fn decide_many<'a>(
-    set: &CompiledSet,
-    list: &ListRequest,
-    resources: impl IntoIterator<Item = &'a ResourceFacts>,
-) -> Vec<Decision> {
-    resources
-        .into_iter()
-        .map(|resource| {
-            let mut principal =
-                AgentFacts { grants: schemas::decision::Grants::default(), ..list.principal.clone() };
-            principal.grants = list.principal.grants.clone();
-            let request = DecisionRequest {
-                principal,
-                action: list.action,
-                resource: resource.clone(),
-                context: list.context.clone(),
-            };
-            answer(set, slice::build(&request))
-        })
-        .collect()
+    answer(set, request.action, slice::build(request))
 }
 
 /// Asks Cedar, and makes every failure a deny.
-pub(crate) fn answer(set: &CompiledSet, slice: Result<Slice, SliceError>) -> Decision {
-    match slice.map_err(|error| error.to_string()).and_then(|slice| evaluate(set, slice)) {
+pub(crate) fn answer(
+    set: &CompiledSet,
+    action: Action,
+    slice: Result<(slice::Request, Entities), SliceError>,
+) -> Decision {
+    let asked = slice.map_err(|error| error.to_string());
+    match asked.and_then(|(request, entities)| evaluate(set, action, request, &entities)) {
         Ok(decision) => decision,
-        Err(error) => Decision {
-            effect: Effect::Deny,
-            policies: Vec::new(),
-            errors: vec![error],
-            advice: Vec::new(),
-            obligations: Vec::new(),
-        },
+        Err(error) => refused(error),
     }
 }
 
-fn evaluate(set: &CompiledSet, slice: Slice) -> Result<Decision, String> {
-    let Slice { principal, action, resource, context, entities } = slice;
+/// The decision when none could be made.
+pub(crate) fn refused(error: String) -> Decision {
+    Decision {
+        effect: Effect::Deny,
+        policies: Vec::new(),
+        errors: vec![error],
+        advice: Vec::new(),
+        obligations: Vec::new(),
+    }
+}
+
+pub(crate) fn evaluate(
+    set: &CompiledSet,
+    asked: Action,
+    request: slice::Request,
+    entities: &Entities,
+) -> Result<Decision, String> {
+    let slice::Request { principal, action, resource, context } = request;
     let schema = vocabulary::schema()?;
     let request = cedar_policy::Request::new(principal, action, resource, context, Some(schema))
         .map_err(|error| error.to_string())?;
-    let authorizer = Authorizer::new();
-    let response = authorizer.is_authorized(&request, &set.policies, &entities);
-    let mut decision = read(&set.policies, &response);
-    if !decision.obligations.is_empty() {
-        // Nobody is asked to approve what would be denied anyway: some permit must be waiting behind the forbids.
-        let behind = authorizer.is_authorized(&request, &set.permits, &entities);
-        if read(&set.permits, &behind).effect == Effect::Deny {
-            decision.obligations.clear();
-        }
+    let verdict = set.selection.ask(asked, &request, entities);
+    let mut decision = conclude(set, verdict);
+    // Nobody is asked to approve what would be denied anyway: some permit must be waiting behind the forbids.
+    if !decision.obligations.is_empty() && set.permits.ask(asked, &request, entities).permits.is_empty() {
+        decision.obligations.clear();
     }
     Ok(decision)
 }
 
-/// Reads Cedar's response. Cedar skips policies that err, forbids too; so any error denies, whatever the response says.
-fn read(policies: &PolicySet, response: &Response) -> Decision {
-    let mut errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
-    errors.sort();
-    let denied = response.decision() == cedar_policy::Decision::Deny;
-    let mut deciding: Vec<&PolicyId> = response.diagnostics().reason().collect();
-    if !errors.is_empty() && !denied {
-        deciding.clear();
+/// Cedar skips policies that err, forbids too; so any error denies, whatever the others say.
+fn conclude(set: &CompiledSet, verdict: Verdict) -> Decision {
+    let Verdict { permits, forbids, errors } = verdict;
+    let allowed = errors.is_empty() && forbids.is_empty() && !permits.is_empty();
+    if allowed {
+        return Decision {
+            effect: Effect::Allow,
+            policies: permits,
+            errors,
+            advice: Vec::new(),
+            obligations: Vec::new(),
+        };
     }
-    deciding.sort();
     let annotations = |key: &str| -> Vec<Option<String>> {
-        deciding.iter().map(|id| policies.annotation(id, key).map(str::to_owned)).collect()
+        let of = |id: &String| set.policies.annotation(&PolicyId::new(id), key).map(str::to_owned);
+        forbids.iter().map(of).collect()
     };
-    let (mut advice, mut obligations) = (Vec::new(), Vec::new());
-    if denied {
-        advice = annotations("advice").into_iter().flatten().collect();
-        advice.sort();
-        advice.dedup();
-        if errors.is_empty() {
-            // One forbid without an obligation is one that nothing can satisfy.
-            let all: Option<Vec<String>> = annotations("obligation").into_iter().collect();
-            obligations = all.unwrap_or_default();
-            obligations.sort();
-            obligations.dedup();
-        }
-    }
+    let advice: BTreeSet<String> = annotations("advice").into_iter().flatten().collect();
+    // One forbid without an obligation is one that nothing can satisfy, and so is an error.
+    let obligations: Option<BTreeSet<String>> = annotations("obligation").into_iter().collect();
+    let obligations = obligations.filter(|_| errors.is_empty()).unwrap_or_default();
     Decision {
-        effect: if denied || !errors.is_empty() { Effect::Deny } else { Effect::Allow },
-        policies: deciding.iter().map(|id| AsRef::<str>::as_ref(id).to_owned()).collect(),
+        effect: Effect::Deny,
+        policies: forbids,
         errors,
-        advice,
-        obligations,
+        advice: advice.into_iter().collect(),
+        obligations: obligations.into_iter().collect(),
     }
 }

@@ -37,8 +37,14 @@ const EMPTY_TYPES: [&str; 2] = ["Ambit::Team", "Ambit::Role"];
 /// Attributes that no fact fills yet.
 const EMPTY_ATTRIBUTES: [&str; 3] = ["mfaAge", "ip", "provider"];
 
+/// Plain grants of the agent.
+const GRANTS: [&str; 3] = ["grantedToolboxes", "grantedServers", "grantedTools"];
+
 impl Found {
     fn visit(&mut self, node: &Value) {
+        if covers_resource(node) {
+            return;
+        }
         match node {
             Value::Object(fields) => {
                 for (key, value) in fields {
@@ -75,6 +81,14 @@ impl Found {
                 }
             }
             "." | "has" => {
+                if GRANTS.iter().any(|name| mentions(value.get("attr").unwrap_or(&Value::Null), name)) {
+                    self.refusals.insert(
+                        "grants hold only what bears on the request; ask whether they cover the resource: \
+                         `resource in principal.grantedToolboxes`, `resource in principal.grantedServers`, \
+                         `principal.grantedTools.contains(resource)`"
+                            .to_owned(),
+                    );
+                }
                 for name in EMPTY_ATTRIBUTES {
                     if mentions(value.get("attr").unwrap_or(&Value::Null), name) {
                         self.refusals.insert(format!(
@@ -102,6 +116,21 @@ fn is_args(node: &Value) -> bool {
         access.get("attr").and_then(Value::as_str) == Some("args")
             && access.get("left").and_then(|left| left.get("Var")).and_then(Value::as_str) == Some("context")
     })
+}
+
+/// `resource in principal.granted...` or `principal.grantedTools.contains(resource)`: what may be asked of grants.
+fn covers_resource(node: &Value) -> bool {
+    let is = |node: &Value, name: &str| node.get("Var").and_then(Value::as_str) == Some(name);
+    let grants = |node: &Value| {
+        node.get(".").is_some_and(|access| {
+            let attribute = access.get("attr").and_then(Value::as_str);
+            attribute.is_some_and(|name| GRANTS.contains(&name))
+                && access.get("left").is_some_and(|left| is(left, "principal"))
+        })
+    };
+    let sides = |key: &str| node.get(key).and_then(|node| Some((node.get("left")?, node.get("right")?)));
+    sides("in").is_some_and(|(left, right)| is(left, "resource") && grants(right))
+        || sides("contains").is_some_and(|(left, right)| grants(left) && is(right, "resource"))
 }
 
 /// Whether an attribute name (or the path of an extended `has`) holds this name.

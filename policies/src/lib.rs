@@ -7,6 +7,7 @@
 //! | [`arguments`] | which arguments of a call do the policies look into? |
 //! | [`cases`] | does a set decide as its authors expect? |
 //! | [`decision`] | may this agent do this to that, here and now? |
+//! | [`listing`] | which of these may this agent see? |
 //!
 //! ```
 //! use policies::{PolicySource, compile};
@@ -18,16 +19,19 @@
 pub mod arguments;
 pub mod cases;
 pub mod decision;
+pub mod listing;
 pub mod publish;
 pub mod source;
 
 mod inspect;
 mod instant;
+mod selection;
 mod slice;
 mod vocabulary;
 
 pub use arguments::{AmbiguousArgument, ArgumentNames};
-pub use decision::{Denial, ListRequest, Permit, decide, decide_many, replay};
+pub use decision::{Denial, Permit, decide, replay};
+pub use listing::{ListRequest, decide_many};
 pub use publish::{CompiledSet, Problem, PublishError, compile};
 pub use source::{PolicySource, SourceFile, built_in};
 

@@ -11,6 +11,7 @@ use schemas::ids::Sha256Hex;
 
 use crate::arguments::ArgumentNames;
 use crate::inspect;
+use crate::selection::{self, Selection};
 use crate::source::{PolicySource, SourceFile};
 use crate::vocabulary;
 
@@ -20,8 +21,9 @@ pub struct CompiledSet {
     hash: Sha256Hex,
     arguments: ArgumentNames,
     pub(crate) policies: PolicySet,
+    pub(crate) selection: Selection,
     /// The permits alone: they tell whether a refusal with obligations is worth anybody's approval.
-    pub(crate) permits: PolicySet,
+    pub(crate) permits: Selection,
 }
 
 impl CompiledSet {
@@ -135,13 +137,15 @@ pub fn compile(source: &PolicySource) -> Result<CompiledSet, PublishError> {
         gathered.diagnose(warning.policy_id(), warning);
     }
     gathered.refuse()?;
-    let Gathered { policies, permits, arguments, .. } = gathered;
-    Ok(CompiledSet { hash: source.hash(), arguments, policies, permits })
+    let Gathered { policies, arguments, .. } = gathered;
+    let selections = Selection::of(policies.policies())
+        .and_then(|all| Ok((all, Selection::of(selection::permits(policies.policies()))?)));
+    let (selection, permits) = selections.map_err(|error| PublishError::Schema(error.to_string()))?;
+    Ok(CompiledSet { hash: source.hash(), arguments, policies, selection, permits })
 }
 
 struct Gathered<'a> {
     policies: PolicySet,
-    permits: PolicySet,
     arguments: ArgumentNames,
     files: HashMap<PolicyId, &'a SourceFile>,
     problems: Vec<Problem>,
@@ -151,7 +155,6 @@ impl Default for Gathered<'_> {
     fn default() -> Self {
         Self {
             policies: PolicySet::new(),
-            permits: PolicySet::new(),
             arguments: ArgumentNames::None,
             files: HashMap::new(),
             problems: Vec::new(),
@@ -230,8 +233,7 @@ impl<'a> Gathered<'a> {
 
         let policy = policy.new_id(id.clone());
         self.files.insert(id, file);
-        let added = if permits { self.permits.add(policy.clone()) } else { Ok(()) };
-        if let Err(error) = added.and_then(|()| self.policies.add(policy)) {
+        if let Err(error) = self.policies.add(policy) {
             self.problems.push(problem(file, start, error.to_string()));
         }
     }

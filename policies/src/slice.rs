@@ -28,14 +28,13 @@ pub(crate) enum SliceError {
     Cedar(String),
 }
 
-/// What Cedar is shown.
-#[derive(Debug)]
-pub(crate) struct Slice {
+/// Who asks for what under which circumstances, in Cedar's terms.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
     pub(crate) principal: EntityUid,
     pub(crate) action: EntityUid,
     pub(crate) resource: EntityUid,
     pub(crate) context: Context,
-    pub(crate) entities: Entities,
 }
 
 /// Leaves the grants that bear on this resource. The gateway's SQL does the same; doing it again makes a caller that does
@@ -56,43 +55,12 @@ pub(crate) fn slice_grants(grants: &mut Grants, resource: &ResourceFacts) {
     }
 }
 
-/// Which plain grants cover a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Granted {
-    toolbox: bool,
-    server: bool,
-    tool: bool,
-}
-
-impl Granted {
-    pub(crate) fn of(grants: &Grants, resource: &ResourceFacts) -> Self {
-        let server = resource.server();
-        Self {
-            toolbox: grants.toolboxes.contains(&server.toolbox),
-            server: grants.servers.contains(&server.name),
-            tool: match resource {
-                ResourceFacts::Tool(tool) if !grants.tools.is_empty() => {
-                    grants.tools.contains(&item_id(server, &tool.name))
-                }
-                ResourceFacts::Tool(_) | ResourceFacts::Prompt(_) | ResourceFacts::Resource(_) => false,
-            },
-        }
-    }
-}
-
 /// Makes the slice of one request.
-pub(crate) fn build(request: &DecisionRequest) -> Result<Slice, SliceError> {
+pub(crate) fn build(request: &DecisionRequest) -> Result<(Request, Entities), SliceError> {
     let mut builder = Builder::new()?;
-    let slice = builder.request(request)?;
-    builder.finish(slice)
-}
-
-/// The parts of a slice but its entities.
-pub(crate) struct Request {
-    pub(crate) principal: EntityUid,
-    pub(crate) action: EntityUid,
-    pub(crate) resource: EntityUid,
-    pub(crate) context: Context,
+    let request = builder.request(request)?;
+    let entities = builder.finish(&request)?;
+    Ok((request, entities))
 }
 
 /// Collects entities, and notes what they refer to.
@@ -110,16 +78,15 @@ impl Builder {
             names,
             entities: Vec::with_capacity(8),
             present: Vec::with_capacity(8),
-            referenced: Vec::with_capacity(16),
+            referenced: Vec::with_capacity(8),
         })
     }
 
     pub(crate) fn request(&mut self, request: &DecisionRequest) -> Result<Request, SliceError> {
-        let granted = Granted::of(&request.principal.grants, &request.resource);
         let action = self.action(request.action)?;
         let context = self.context(request.action, &request.context)?;
         let resource = self.resource(&request.resource)?;
-        let principal = self.agent(&request.principal, granted, &request.resource)?;
+        let principal = self.agent(&request.principal, &[&request.resource])?;
         Ok(Request { principal, action, resource, context })
     }
 
@@ -131,65 +98,68 @@ impl Builder {
     }
 
     /// Checks that the slice is complete, and hands it to Cedar.
-    pub(crate) fn finish(self, request: Request) -> Result<Slice, SliceError> {
+    pub(crate) fn finish(self, request: &Request) -> Result<Entities, SliceError> {
         let asked = [&request.principal, &request.action, &request.resource];
         let missing = self.referenced.iter().chain(asked).find(|uid| !self.present.contains(uid));
         if let Some(missing) = missing {
             return Err(SliceError::Incomplete(missing.clone()));
         }
-        self.finish_unchecked(request)
+        self.finish_unchecked()
     }
 
-    pub(crate) fn finish_unchecked(self, request: Request) -> Result<Slice, SliceError> {
+    pub(crate) fn finish_unchecked(self) -> Result<Entities, SliceError> {
         // Two different people under one name (of two organisations, say) are an error here, and so deny.
-        let entities = Entities::from_entities(self.entities, None).map_err(cedar)?;
-        let Request { principal, action, resource, context } = request;
-        Ok(Slice { principal, action, resource, context, entities })
+        Entities::from_entities(self.entities, None).map_err(cedar)
     }
 
+    /// The agent, with those of its plain grants that bear on these resources, which are all of one server.
     pub(crate) fn agent(
         &mut self,
         agent: &AgentFacts,
-        granted: Granted,
-        resource: &ResourceFacts,
+        resources: &[&ResourceFacts],
     ) -> Result<EntityUid, SliceError> {
         let names = self.names;
+        let AgentFacts { grants, .. } = agent;
+        let server = resources.first().map(|resource| resource.server());
+        let toolbox = server.filter(|server| grants.toolboxes.contains(&server.toolbox));
+        let toolbox = toolbox.map(|server| self.refer(&uid(&names.toolbox, server.toolbox.as_str())));
+        let granted = server.filter(|server| grants.servers.contains(&server.name));
+        let granted = granted.map(|server| self.refer(&uid(&names.mcp_server, server.name.as_str())));
+        // Tools are what is asked about, and so are in the slice.
+        let tools = resources.iter().filter_map(|resource| match resource {
+            ResourceFacts::Tool(tool) if !grants.tools.is_empty() => {
+                let id = item_id(&tool.server, &tool.name);
+                grants.tools.contains(&id).then(|| Value::new_entity_uid(uid(&names.tool, &id)))
+            }
+            ResourceFacts::Tool(_) | ResourceFacts::Prompt(_) | ResourceFacts::Resource(_) => None,
+        });
         let org = self.org(&agent.org);
-        let server = resource.server();
-        let mut set = |is: bool, uid: EntityUid| Value::new_set(is.then(|| self.refer(&uid)));
-        let toolboxes = set(granted.toolbox, uid(&names.toolbox, server.toolbox.as_str()));
-        let servers = set(granted.server, uid(&names.mcp_server, server.name.as_str()));
-        let tools = set(granted.tool, uid(&names.tool, &item_id(server, resource.name())));
         let mut attributes = vec![
-            ("org".to_owned(), self.refer(&org)),
+            ("org".to_owned(), Value::new_entity_uid(org.clone())),
             ("status".to_owned(), Value::new_entity_uid(names.status(agent.status))),
-            ("grantedToolboxes".to_owned(), toolboxes),
-            ("grantedServers".to_owned(), servers),
-            ("grantedTools".to_owned(), tools),
+            ("grantedToolboxes".to_owned(), Value::new_set(toolbox)),
+            ("grantedServers".to_owned(), Value::new_set(granted)),
+            ("grantedTools".to_owned(), Value::new_set(tools)),
         ];
         if let Some(owner) = &agent.owner {
             attributes.push(("owner".to_owned(), Value::new_entity_uid(uid(&names.user, owner.as_str()))));
         }
-        self.add(uid(&names.agent, agent.name.as_str()), attributes, [org])
+        self.add(uid(&names.agent, agent.name.as_str()), attributes, org)
     }
 
-    fn org(&mut self, org: &OrgFacts) -> EntityUid {
-        let id = uid(&self.names.org, org.id.as_str());
-        if !self.present.contains(&id) {
-            self.present.push(id.clone());
-            self.entities.push(Entity::with_uid(id.clone()));
-        }
-        id
+    /// Organisations have neither attributes nor parents, so an id is all there is to one.
+    fn org(&self, org: &OrgFacts) -> EntityUid {
+        uid(&self.names.org, org.id.as_str())
     }
 
     fn user(&mut self, user: &UserFacts) -> Result<EntityUid, SliceError> {
         let org = self.org(&user.org);
         let attributes = vec![
-            ("org".to_owned(), self.refer(&org)),
+            ("org".to_owned(), Value::new_entity_uid(org.clone())),
             ("status".to_owned(), Value::new_entity_uid(self.names.status(user.status))),
             ("email".to_owned(), Value::new_string(user.email.clone())),
         ];
-        self.add(uid(&self.names.user, user.name.as_str()), attributes, [org])
+        self.add(uid(&self.names.user, user.name.as_str()), attributes, org)
     }
 
     fn server(&mut self, server: &ServerFacts) -> Result<(EntityUid, EntityUid), SliceError> {
@@ -198,24 +168,27 @@ impl Builder {
         let toolbox = uid(&names.toolbox, server.toolbox.as_str());
         let id = uid(&names.mcp_server, server.name.as_str());
         if !self.present.contains(&toolbox) {
-            let attributes = vec![("org".to_owned(), self.refer(&org))];
-            self.add(toolbox.clone(), attributes, [org.clone()])?;
+            let attributes = vec![("org".to_owned(), Value::new_entity_uid(org.clone()))];
+            self.add(toolbox.clone(), attributes, org.clone())?;
         }
         if !self.present.contains(&id) {
             let attributes = vec![
-                ("org".to_owned(), self.refer(&org)),
+                ("org".to_owned(), Value::new_entity_uid(org.clone())),
                 ("status".to_owned(), Value::new_entity_uid(names.status(server.status))),
                 ("trust".to_owned(), Value::new_entity_uid(names.trust(server.trust))),
             ];
-            self.add(id.clone(), attributes, [toolbox])?;
+            self.referenced.push(toolbox.clone());
+            self.add(id.clone(), attributes, toolbox)?;
         }
         Ok((id, org))
     }
 
     pub(crate) fn resource(&mut self, resource: &ResourceFacts) -> Result<EntityUid, SliceError> {
         let (server, org) = self.server(resource.server())?;
-        let mut attributes =
-            vec![("org".to_owned(), self.refer(&org)), ("server".to_owned(), self.refer(&server))];
+        let mut attributes = vec![
+            ("org".to_owned(), Value::new_entity_uid(org.clone())),
+            ("server".to_owned(), self.refer(&server)),
+        ];
         let kind = match resource {
             ResourceFacts::Tool(tool) => {
                 self.tool(tool, &mut attributes);
@@ -227,7 +200,7 @@ impl Builder {
                 &self.names.resource
             }
         };
-        self.add(uid(kind, &item_id(resource.server(), resource.name())), attributes, [server])
+        self.add(uid(kind, &item_id(resource.server(), resource.name())), attributes, server)
     }
 
     fn tool(&self, tool: &ToolFacts, attributes: &mut Vec<(String, Value)>) {
@@ -249,7 +222,7 @@ impl Builder {
         let org = self.org(&facts.org);
         let mut call = vec![
             ("now".to_owned(), datetime(facts.now)?),
-            ("org".to_owned(), self.refer(&org)),
+            ("org".to_owned(), Value::new_entity_uid(org.clone())),
             ("tokenScopes".to_owned(), strings(&facts.token_scopes)),
             ("taint".to_owned(), strings(&facts.taint)),
         ];
@@ -269,10 +242,15 @@ impl Builder {
         let mut context = vec![("call".to_owned(), Value::new_record(call).map_err(cedar)?)];
         if matches!(action, Action::CallTool | Action::GetPrompt) {
             let id = uid(&self.names.args, "call");
-            let tags = facts.args.iter().map(|(name, text)| (name.clone(), Value::new_string(text.clone())));
-            self.present.push(id.clone());
-            self.entities.push(Entity::new_with_tags(id.clone(), [], [], tags).map_err(cedar)?);
-            context.push(("args".to_owned(), self.refer(&id)));
+            // Without arguments the entity is left out: `hasTag` is false either way, and it must guard `getTag`.
+            if !facts.args.is_empty() {
+                let tags =
+                    facts.args.iter().map(|(name, text)| (name.clone(), Value::new_string(text.clone())));
+                self.present.push(id.clone());
+                self.referenced.push(id.clone());
+                self.entities.push(Entity::new_with_tags(id.clone(), [], [], tags).map_err(cedar)?);
+            }
+            context.push(("args".to_owned(), Value::new_entity_uid(id)));
         }
         Context::from_pairs(context).map_err(cedar)
     }
@@ -283,16 +261,15 @@ impl Builder {
         Value::new_entity_uid(id.clone())
     }
 
-    /// Adds an entity.
+    /// Adds an entity. Its attributes and its parent refer to others by way of `refer`, but for organisations.
     fn add(
         &mut self,
         id: EntityUid,
         attributes: Vec<(String, Value)>,
-        parents: [EntityUid; 1],
+        parent: EntityUid,
     ) -> Result<EntityUid, SliceError> {
         self.present.push(id.clone());
-        self.referenced.extend(parents.iter().cloned());
-        self.entities.push(Entity::new_with_tags(id.clone(), attributes, parents, []).map_err(cedar)?);
+        self.entities.push(Entity::new_with_tags(id.clone(), attributes, [parent], []).map_err(cedar)?);
         Ok(id)
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Vocabulary {
     pub(crate) tool: EntityTypeName,
     pub(crate) toolbox: EntityTypeName,
     pub(crate) user: EntityTypeName,
-    actions: Vec<(Action, Entity)>,
+    actions: Vec<(Action, Entity, Vec<EntityUid>)>,
     definition_state: EntityTypeName,
     status: EntityTypeName,
     trust: EntityTypeName,
@@ -29,9 +29,10 @@ impl Vocabulary {
         let kind: EntityTypeName = "Ambit::Action".parse()?;
         let mut actions = Vec::new();
         for action in Action::ALL {
-            let entity =
-                entities.get(&uid(&kind, action.as_str())).ok_or("an action is not in the schema")?;
-            actions.push((action, entity.clone()));
+            let id = uid(&kind, action.as_str());
+            let entity = entities.get(&id).ok_or("an action is not in the schema")?;
+            let groups = entities.ancestors(&id).ok_or("an action is not in the schema")?;
+            actions.push((action, entity.clone(), groups.cloned().collect()));
         }
         Ok(Self {
             agent: "Ambit::Agent".parse()?,
@@ -59,7 +60,12 @@ impl Vocabulary {
     /// The action with its groups. It belongs into every slice: without it `action in Ambit::Action::"toolUse"` is false,
     /// no error is raised, and every guardrail on a group of actions is silently off.
     pub(crate) fn action(&self, action: Action) -> Option<&Entity> {
-        self.actions.iter().find(|(known, _)| *known == action).map(|(_, entity)| entity)
+        self.actions.iter().find(|(known, ..)| *known == action).map(|(_, entity, _)| entity)
+    }
+
+    /// The groups that an action is in.
+    pub(crate) fn groups(&self, action: Action) -> Option<&[EntityUid]> {
+        self.actions.iter().find(|(known, ..)| *known == action).map(|(.., groups)| groups.as_slice())
     }
 
     pub(crate) fn status(&self, status: Status) -> EntityUid {
@@ -147,6 +153,15 @@ mod tests {
         let call = names.action(Action::CallTool).unwrap().uid();
         let groups: Vec<String> = alone.ancestors(&call).unwrap().map(ToString::to_string).collect();
         assert_eq!(groups, ["Ambit::Action::\"toolUse\""]);
+    }
+
+    /// Slices leave organisations out; that is right only as long as there is nothing to know about one.
+    #[test]
+    fn an_organisation_is_no_more_than_its_id() {
+        let (fragment, _) =
+            cedar_policy::SchemaFragment::from_cedarschema_str(schemas::cedar::SCHEMA).unwrap();
+        let json = fragment.to_json_value().unwrap();
+        assert_eq!(json["Ambit"]["entityTypes"]["Org"], serde_json::json!({}));
     }
 
     #[test]

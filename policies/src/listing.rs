@@ -1,0 +1,99 @@
+//! Many resources at once: filtering a list.
+
+use schemas::decision::{
+    Action, AgentFacts, ContextFacts, Decision, DecisionRequest, ResourceFacts, ServerFacts,
+};
+
+use crate::decision::{evaluate, evaluate_request, refused};
+use crate::publish::CompiledSet;
+use crate::slice::{Builder, Request, SliceError};
+
+/// What a list has in common: who lists, and under which circumstances.
+#[derive(Debug, Clone)]
+pub struct ListRequest {
+    /// Who. Its grants bear on the whole list.
+    pub principal: AgentFacts,
+    /// One of the `list` actions.
+    pub action: Action,
+    /// Under which circumstances.
+    pub context: ContextFacts,
+}
+
+/// Decides one request per resource; the answers come in the same order. Each is the one that [`crate::decide`] gives for that
+/// resource alone, but what the requests have in common is built once per server.
+pub fn decide_many<'a>(
+    set: &CompiledSet,
+    list: &ListRequest,
+    resources: impl IntoIterator<Item = &'a ResourceFacts>,
+) -> Vec<Decision> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    let mut last = 0;
+    for (index, resource) in resources.into_iter().enumerate() {
+        let server = resource.server();
+        // Lists come server by server, so the last group is nearly always the one.
+        if groups.get(last).is_none_or(|group| group.server != server) {
+            last = groups.iter().position(|group| group.server == server).unwrap_or(groups.len());
+        }
+        match groups.get_mut(last) {
+            Some(group) => {
+                group.indices.push(index);
+                group.resources.push(resource);
+            }
+            None => groups.push(Group { server, indices: vec![index], resources: vec![resource] }),
+        }
+    }
+    let mut decisions: Vec<(usize, Decision)> = Vec::new();
+    for group in &groups {
+        let decided = group.decide(set, list).unwrap_or_else(|_| group.decide_singly(set, list));
+        decisions.extend(group.indices.iter().copied().zip(decided));
+    }
+    decisions.sort_by_key(|(index, _)| *index);
+    decisions.into_iter().map(|(_, decision)| decision).collect()
+}
+
+/// Resources of one server, and where they stand in the list.
+struct Group<'a> {
+    server: &'a ServerFacts,
+    indices: Vec<usize>,
+    resources: Vec<&'a ResourceFacts>,
+}
+
+impl Group<'_> {
+    /// All with one set of entities. The agent then has the grants that bear on any of them; no policy can tell, since
+    /// `publish` lets policies ask of grants only whether they cover the resource.
+    fn decide(&self, set: &CompiledSet, list: &ListRequest) -> Result<Vec<Decision>, SliceError> {
+        let mut builder = Builder::new()?;
+        let action = builder.action(list.action)?;
+        let context = builder.context(list.action, &list.context)?;
+        let ids: Result<Vec<_>, _> =
+            self.resources.iter().map(|resource| builder.resource(resource)).collect();
+        let principal = builder.agent(&list.principal, &self.resources)?;
+        let requests: Vec<Request> = ids?
+            .into_iter()
+            .map(|resource| Request {
+                principal: principal.clone(),
+                action: action.clone(),
+                resource,
+                context: context.clone(),
+            })
+            .collect();
+        let Some(first) = requests.first() else { return Ok(Vec::new()) };
+        let entities = builder.finish(first)?;
+        let decide = |request| evaluate(set, list.action, request, &entities).unwrap_or_else(refused);
+        Ok(requests.into_iter().map(decide).collect())
+    }
+
+    /// One by one, when they do not go together (two of one name, say): the fault of one is not the others'.
+    fn decide_singly(&self, set: &CompiledSet, list: &ListRequest) -> Vec<Decision> {
+        let decide = |resource: &&ResourceFacts| {
+            let request = DecisionRequest {
+                principal: list.principal.clone(),
+                action: list.action,
+                resource: (*resource).clone(),
+                context: list.context.clone(),
+            };
+            evaluate_request(set, &request)
+        };
+        self.resources.iter().map(decide).collect()
+    }
+}
