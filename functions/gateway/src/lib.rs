@@ -1,4 +1,103 @@
-//! Ambit's core.
+//! Ambit's core: every AI agent gets exactly its ambit. Pure and host-free; a host implements [`platform::Platform`] and calls
+//! [`Gateway::handle`] for requests and [`Gateway::tick`] once a minute.
+//!
+//! Reading order is walk order: [`routes`] parse, `identity` says who, `toolboxes` says what, `policies` (its own package) says
+//! whether, `audit` records it, `upstream` forwards it.
+
 pub mod body;
 pub mod platform;
 pub mod secret;
+
+mod audit;
+mod error;
+mod identity;
+mod json;
+mod routes;
+mod settings;
+mod store;
+mod toolboxes;
+mod upstream;
+mod vault;
+mod walk;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use policies::CompiledSet;
+use schemas::ids::Sha256Hex;
+
+pub use crate::body::Body;
+pub use crate::error::Fault;
+pub use crate::settings::{BadSettings, Settings};
+use crate::platform::{Platform, PlatformError};
+
+/// One gateway: settings, keys, and caches of what is content-addressed or expires. One per thread; nothing else is kept between
+/// requests.
+#[derive(Debug)]
+pub struct Gateway {
+    settings: Settings,
+    vault: Rc<vault::Vault>,
+    provisioner_key: Vec<u8>,
+    tokens: identity::jwt::Tokens,
+    sets: RefCell<HashMap<Sha256Hex, Rc<CompiledSet>>>,
+}
+
+impl Gateway {
+    /// A gateway with these settings and the platform's secrets.
+    ///
+    /// # Errors
+    /// A secret is missing or ill-formed; a gateway does not run without its root key.
+    pub fn new(settings: Settings, platform: &impl Platform) -> Result<Self, BadSettings> {
+        let root = platform.secret(settings::ROOT_KEY).ok_or(BadSettings::Missing(settings::ROOT_KEY))?;
+        let vault = vault::Vault::new(&root).map_err(|error| BadSettings::IllFormed(settings::ROOT_KEY, error.to_string()))?;
+        let provisioner_key = match platform.secret(settings::PROVISIONER_KEY) {
+            Some(key) => settings::decode_key(&key).ok_or_else(|| {
+                BadSettings::IllFormed(settings::PROVISIONER_KEY, "it must be 32 bytes in base64url".to_owned())
+            })?,
+            None => vault.derive("ambit/v1/provisioner").to_vec(),
+        };
+        Ok(Self {
+            settings,
+            vault: Rc::new(vault),
+            provisioner_key,
+            tokens: identity::jwt::Tokens::default(),
+            sets: RefCell::default(),
+        })
+    }
+
+    /// The key that provisioners of this gateway check signatures with, in base64url.
+    pub fn provisioner_key(&self) -> secret::Secret {
+        settings::encode_key(&self.provisioner_key)
+    }
+
+    /// Answers a request. There is always an answer.
+    pub async fn handle<P: Platform>(&self, platform: &P, request: http::Request<Bytes>) -> http::Response<Body<P::Stream>> {
+        routes::route(self, platform, request).await
+    }
+
+    /// Brings the database to the newest migration. Safe to call at every start.
+    ///
+    /// # Errors
+    /// The database failed; the gateway must not serve then.
+    pub async fn migrate<P: Platform>(&self, platform: &P) -> Result<usize, PlatformError> {
+        store::migrations::up(platform).await
+    }
+
+    /// Takes migrations back until only `version` of them are left.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn migrate_down<P: Platform>(&self, platform: &P, version: i64) -> Result<usize, PlatformError> {
+        store::migrations::down(platform, version).await
+    }
+
+    /// Scheduled work, once a minute: closes intents that never ended. Answers how many those were.
+    ///
+    /// # Errors
+    /// The database failed; the next tick tries again.
+    pub async fn tick<P: Platform>(&self, platform: &P) -> Result<usize, PlatformError> {
+        audit::reaper::reap(platform).await
+    }
+}

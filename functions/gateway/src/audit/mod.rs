@@ -1,0 +1,143 @@
+//! The trail: an intent before anything else happens, an outcome after, and a reaper for what never ended.
+//!
+//! There is no switch. If an intent can't be written, nothing happens.
+
+mod outcome;
+pub(crate) mod reaper;
+
+pub(crate) use outcome::Conclusion;
+
+use std::time::Duration;
+
+use policies::{Denial, Permit};
+use schemas::audit::{Actor, AuditEvent, Phase, Subject};
+use schemas::decision::DecisionRecord;
+use schemas::ids::{EventId, OrgId, Sha256Hex, Timestamp};
+
+use crate::identity::operator::Operator;
+use crate::platform::{Batch, Platform, PlatformError};
+use crate::store;
+
+/// What an access is about, for the trail.
+#[derive(Debug, Clone)]
+pub(crate) struct About {
+    pub(crate) org: OrgId,
+    pub(crate) actor: Actor,
+    pub(crate) method: String,
+    pub(crate) subject: Option<Subject>,
+    pub(crate) arguments: Option<Sha256Hex>,
+    pub(crate) traceparent: Option<String>,
+}
+
+/// Why an access may be tried at all.
+#[derive(Debug)]
+pub(crate) enum Warrant<'a> {
+    /// Policies allowed it.
+    Permits(&'a [Permit]),
+    /// The operator asked for it.
+    Operator(&'a Operator),
+}
+
+/// A durable record that an access is about to happen: nothing upstream is touched without one. It ends in an outcome, on every path:
+/// dropping it says that the caller went away.
+#[derive(Debug)]
+pub(crate) struct Intent<P: Platform> {
+    conclusion: Option<Conclusion<P>>,
+}
+
+impl<P: Platform> Intent<P> {
+    /// Writes the intent, and returns when it is durable. `longest` is how long the access may take before the reaper closes it.
+    ///
+    /// # Errors
+    /// It could not be written, so nothing may happen.
+    pub(crate) async fn write(
+        platform: &P,
+        about: &About,
+        warrant: &Warrant<'_>,
+        longest: Duration,
+    ) -> Result<Self, PlatformError> {
+        let (decision, reason) = match warrant {
+            Warrant::Permits(permits) => (permits.first().map(|permit| permit.record().clone()), None),
+            Warrant::Operator(_) => (None, Some("the operator asked".to_owned())),
+        };
+        let mut event = event(platform, about, Phase::Intent, decision);
+        event.reason = reason;
+        // A minute of grace: an outcome may still be on its way when the time is up.
+        let due = event.at.plus(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX).saturating_add(60_000));
+        write(platform, &event, Some(due), Batch::write).await?;
+        Ok(Self { conclusion: Some(Conclusion::new(platform.clone(), event)) })
+    }
+
+    /// Takes out what ends it. From here on the holder ends it.
+    pub(crate) fn conclusion(mut self) -> Option<Conclusion<P>> {
+        self.conclusion.take()
+    }
+}
+
+/// Records a refusal, durably: an agent that probes leaves traces.
+pub(crate) async fn deny<P: Platform>(platform: &P, about: &About, denial: &Denial) -> Result<(), PlatformError> {
+    let event = event(platform, about, Phase::Denial, Some(denial.record().clone()));
+    write(platform, &event, None, Batch::write).await
+}
+
+/// Records a refusal for which no policy was asked: there is no such thing, or not for this caller.
+pub(crate) async fn refuse<P: Platform>(platform: &P, about: &About, reason: &str) -> Result<(), PlatformError> {
+    let mut event = event(platform, about, Phase::Denial, None);
+    event.reason = Some(reason.to_owned());
+    write(platform, &event, None, Batch::write).await
+}
+
+/// Records something that is whole in itself.
+pub(crate) async fn note<P: Platform>(platform: &P, about: &About, reason: String) -> Result<(), PlatformError> {
+    let mut event = event(platform, about, Phase::Note, None);
+    event.reason = Some(reason);
+    write(platform, &event, None, Batch::write).await
+}
+
+/// The event of a note, as a statement for the same batch as the change it is about.
+pub(crate) fn note_statement<P: Platform>(
+    platform: &P,
+    about: &About,
+    reason: String,
+) -> Result<crate::platform::Statement, PlatformError> {
+    let mut event = event(platform, about, Phase::Note, None);
+    event.reason = Some(reason);
+    let sealed = event.seal().map_err(|error| PlatformError::Database(error.to_string()))?;
+    Ok(store::audit::insert(&event, sealed, None))
+}
+
+fn event<P: Platform>(platform: &P, about: &About, phase: Phase, decision: Option<DecisionRecord>) -> AuditEvent {
+    let at = platform.now();
+    AuditEvent {
+        v: 1,
+        id: mint(platform, at),
+        org: about.org.clone(),
+        at,
+        phase,
+        intent: None,
+        actor: about.actor.clone(),
+        method: about.method.clone(),
+        subject: about.subject.clone(),
+        decision,
+        arguments: about.arguments.clone(),
+        outcome: None,
+        reason: None,
+        traceparent: about.traceparent.clone(),
+    }
+}
+
+fn mint<P: Platform>(platform: &P, at: Timestamp) -> EventId {
+    let mut random = [0; 10];
+    platform.fill_random(&mut random);
+    EventId::mint(at, random)
+}
+
+async fn write<P: Platform>(
+    platform: &P,
+    event: &AuditEvent,
+    due: Option<Timestamp>,
+    batch: fn(Vec<crate::platform::Statement>) -> Batch,
+) -> Result<(), PlatformError> {
+    let sealed = event.seal().map_err(|error| PlatformError::Database(error.to_string()))?;
+    platform.sql(batch(vec![store::audit::insert(event, sealed, due)])).await.map(drop)
+}

@@ -1,0 +1,247 @@
+//! `tools/call`, `prompts/get` and `resources/read`: the walk, whole.
+
+use http::Response;
+use policies::Permit;
+use schemas::audit::Ended;
+use schemas::decision::Action;
+
+use super::answer::{Relay, relay};
+use super::discover::Discovered;
+use super::error::{INVALID_PARAMS, RpcError};
+use super::message::{Call, check_mirrored};
+use super::method::Method;
+use super::{Context, Failure, outbound};
+use crate::audit::Intent;
+use crate::body::Body;
+use crate::platform::Platform;
+use crate::store::targets;
+use crate::toolboxes::{Server, names};
+use crate::upstream;
+use crate::vault::Purpose;
+use crate::walk::{self, Visit};
+
+/// Calls a tool.
+pub(super) async fn tool<P: Platform>(
+    context: &Context<'_, P>,
+    call: Call<'_>,
+) -> Result<Response<Body<P::Stream>>, Failure> {
+    let public = parameter(&call, "name")?;
+    let place = (context.org, context.toolbox);
+    let found = targets::tool(context.platform, context.credential, place, &public).await?;
+    let (visit, target) = walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
+    let Some((server, tool)) = target else {
+        return Err(visit.refuse_unknown(call.method.as_str(), &public).await?.into());
+    };
+    let arguments = call.params.get("arguments");
+    let decision = visit.decide_tool(&server, &tool, arguments)?;
+    let about = visit.about(call.method.as_str(), Some(&server), Some(&public), arguments);
+    if decision.is_ok() {
+        // Only now: a caller who may not call the tool must not learn of its schema either.
+        check_mirrored(&call, &tool.mirrored)?;
+    }
+    let mut params = call.params.clone();
+    params.put("name", &tool.name);
+    let bound = if decision.is_ok() { Some(open_state(&visit, &call, &server, &mut params)?) } else { None };
+    let (intent, permit) = visit.record(&about, decision).await?;
+    let binding = bound.unwrap_or_default();
+    Forward { visit: &visit, server: &server, intent, permit, binding }.send(call, params, Some(tool.name.clone())).await
+}
+
+/// Gets a prompt or reads a resource.
+pub(super) async fn item<P: Platform>(
+    context: &Context<'_, P>,
+    call: Call<'_>,
+) -> Result<Response<Body<P::Stream>>, Failure> {
+    let (key, action) = match call.method {
+        Method::ReadResource => ("uri", Action::ReadResource),
+        _ => ("name", Action::GetPrompt),
+    };
+    let asked = parameter(&call, key)?;
+    let found = targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
+    let (visit, servers) = walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
+    let Some((server, name)) = owner(&servers, action, &asked) else {
+        return Err(visit.refuse_unknown(call.method.as_str(), &asked).await?.into());
+    };
+    let arguments = call.params.get("arguments");
+    let decision = visit.decide_item(action, server, &name, arguments)?;
+    let about = visit.about(call.method.as_str(), Some(server), Some(&asked), arguments);
+    let mut params = call.params.clone();
+    params.put(key, &name);
+    let bound = if decision.is_ok() { Some(open_state(&visit, &call, server, &mut params)?) } else { None };
+    let (intent, permit) = visit.record(&about, decision).await?;
+    let binding = bound.unwrap_or_default();
+    Forward { visit: &visit, server, intent, permit, binding }.send(call, params, Some(name)).await
+}
+
+/// Whose prompt or resource that is, and what its server calls it. Resources keep their URIs, so the snapshots of the servers tell
+/// whose one is; with one server that has any, it is that one's.
+pub(super) fn owner<'s>(servers: &'s [(Server, String)], action: Action, asked: &str) -> Option<(&'s Server, String)> {
+    if matches!(action, Action::GetPrompt | Action::ListPrompt) {
+        let (prefix, rest) = names::split(asked);
+        let plain = servers.iter().find(|(server, said)| {
+            server.prefix.is_empty() && Discovered::parse(said).prompts.iter().any(|name| names::alias(name) == asked)
+        });
+        let (server, alias, said) = match plain {
+            Some((server, said)) => (server, asked, said),
+            None => servers
+                .iter()
+                .find(|(server, _)| server.prefix == prefix)
+                .map(|(server, said)| (server, if prefix.is_empty() { asked } else { rest }, said))?,
+        };
+        let name = Discovered::parse(said).prompts.into_iter().find(|name| names::alias(name) == alias);
+        return Some((server, name.unwrap_or_else(|| alias.to_owned())));
+    }
+    let having: Vec<_> = servers
+        .iter()
+        .map(|(server, said)| (server, Discovered::parse(said)))
+        .filter(|(_, said)| said.has("resources"))
+        .collect();
+    if let [(only, _)] = having.as_slice() {
+        return Some((only, asked.to_owned()));
+    }
+    let exact = having.iter().find(|(_, said)| said.resources.iter().any(|uri| uri == asked));
+    let matching = || having.iter().find(|(_, said)| said.templates.iter().any(|template| fits(template, asked)));
+    exact.or_else(matching).map(|(server, _)| (*server, asked.to_owned()))
+}
+
+/// Whether a URI may come from a template (RFC 6570): its literal parts occur in order, from the first byte to the last.
+fn fits(template: &str, uri: &str) -> bool {
+    let mut rest = uri;
+    let mut literals = template.split('{').map(|part| part.split_once('}').map_or(part, |(_, literal)| literal));
+    let Some(after) = literals.next().and_then(|first| rest.strip_prefix(first)) else { return false };
+    rest = after;
+    let literals: Vec<_> = literals.collect();
+    for (index, literal) in literals.iter().enumerate() {
+        let last = index + 1 == literals.len();
+        match if last && !literal.is_empty() { rest.rfind(literal) } else { rest.find(literal) } {
+            Some(at) => rest = rest.get(at + literal.len()..).unwrap_or_default(),
+            None => return false,
+        }
+        if last && !literal.is_empty() && !rest.is_empty() {
+            return false;
+        }
+    }
+    !literals.is_empty() || rest.is_empty()
+}
+
+/// A required parameter.
+pub(super) fn parameter(call: &Call<'_>, key: &str) -> Result<String, RpcError> {
+    call.params
+        .text(key)
+        .map(std::borrow::Cow::into_owned)
+        .ok_or_else(|| RpcError::new(INVALID_PARAMS, format!("`{}` needs the parameter `{key}`, a string", call.method.as_str())))
+}
+
+/// What a `requestState` is bound to: this caller, this toolbox and server, and what the call is about. A state that was issued for
+/// one call is worth nothing in another.
+fn binding<P: Platform>(visit: &Visit<'_, P>, call: &Call<'_>, server: &Server, params: &crate::json::Object<'_>) -> Vec<u8> {
+    let salient: Vec<String> = ["name", "uri", "arguments"]
+        .iter()
+        .filter_map(|key| params.get(key))
+        .map(|text| {
+            serde_json::from_str::<serde_json::Value>(text)
+                .ok()
+                .and_then(|value| serde_json_canonicalizer::to_string(&value).ok())
+                .unwrap_or_default()
+        })
+        .collect();
+    let user = visit.caller.user.as_ref().map_or("", |user| user.name.as_str());
+    [visit.toolbox.id.as_str(), visit.caller.agent_id.as_str(), user, server.id.as_str(), call.method.as_str()]
+        .into_iter()
+        .chain(salient.iter().map(String::as_str))
+        .flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.bytes()))
+        .collect()
+}
+
+/// How long a `requestState` is good for, in milliseconds.
+const STATE_LIVES: i64 = 15 * 60 * 1000;
+
+/// Replaces the caller's sealed `requestState` by the server's own, if there is one. Answers what the next one is bound to.
+fn open_state<P: Platform>(
+    visit: &Visit<'_, P>,
+    call: &Call<'_>,
+    server: &Server,
+    params: &mut crate::json::Object<'_>,
+) -> Result<Vec<u8>, RpcError> {
+    let binding = binding(visit, call, server, params);
+    if !params.has("requestState") {
+        return Ok(binding);
+    }
+    let refuse = || RpcError::new(INVALID_PARAMS, "`requestState` was not issued for this call, or it has expired: start the call again");
+    let sealed = params.text("requestState").ok_or_else(refuse)?.into_owned();
+    let opened = visit.gateway.vault.open(Purpose::RequestState, &binding, &sealed).map_err(|_| refuse())?;
+    let state: State = serde_json::from_slice(&opened).map_err(|_| refuse())?;
+    if state.until < visit.platform.now().0 {
+        return Err(refuse());
+    }
+    match state.inner {
+        Some(inner) => params.put("requestState", &inner),
+        None => {
+            params.remove("requestState");
+        }
+    }
+    Ok(binding)
+}
+
+/// What is inside a sealed `requestState`.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct State {
+    /// Good until then.
+    pub(super) until: i64,
+    /// The server's own state.
+    pub(super) inner: Option<String>,
+}
+
+impl State {
+    pub(super) fn new(now: schemas::ids::Timestamp, inner: Option<String>) -> Self {
+        Self { until: now.plus(STATE_LIVES).0, inner }
+    }
+}
+
+/// A call that was allowed and recorded.
+struct Forward<'v, 'g, P: Platform> {
+    visit: &'v Visit<'g, P>,
+    server: &'v Server,
+    intent: Intent<P>,
+    permit: Permit,
+    binding: Vec<u8>,
+}
+
+impl<P: Platform> Forward<'_, '_, P> {
+    /// Steps 7 to 9. The permit is used up here: it was for this one call.
+    async fn send(
+        self,
+        call: Call<'_>,
+        params: crate::json::Object<'_>,
+        name: Option<String>,
+    ) -> Result<Response<Body<P::Stream>>, Failure> {
+        let Self { visit, server, intent, permit: _used, binding } = self;
+        let message = outbound::message(&call, params, name);
+        let sent = upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, server, &message).await;
+        let Some(conclusion) = intent.conclusion() else { return Err(Failure::Rpc(RpcError::new(super::error::INTERNAL, "the call was already over"))) };
+        match sent {
+            Ok(response) => {
+                relay(Relay::new(visit, server, &call, binding, conclusion), response).await.map_err(Failure::Upstream)
+            }
+            Err(error) => {
+                conclusion.end(Ended::Failed);
+                Err(error.into())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn templates() {
+        assert!(fits("test://template/{id}/data", "test://template/7/data"));
+        assert!(fits("file:///{path}", "file:///a/b"));
+        assert!(!fits("test://template/{id}/data", "test://template/7/data/more"));
+        assert!(!fits("test://template/{id}/data", "other://template/7/data"));
+        assert!(fits("test://static", "test://static"));
+        assert!(!fits("test://static", "test://static2"));
+    }
+}

@@ -1,0 +1,143 @@
+//! What a toolbox offers: `server/discover`, and its legacy form, `initialize`.
+
+use serde_json::{Map, Value, json};
+
+use super::error::{INVALID_PARAMS, RpcError};
+use super::message::Call;
+use super::method::Method;
+use super::revision::{Era, Legacy, META_SERVER, MODERN};
+use super::{Context, Failure};
+use crate::platform::Platform;
+use crate::store::targets;
+use crate::toolboxes::Server;
+use crate::walk;
+
+/// How long clients may keep what a toolbox offers, in milliseconds.
+const TTL_MS: u64 = 300_000;
+
+/// What a server said of itself when it was looked at: `servers.discovered`.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub(crate) struct Discovered {
+    /// Its capabilities, as in `server/discover`.
+    pub(crate) capabilities: Map<String, Value>,
+    /// Its instructions for models.
+    pub(crate) instructions: Option<String>,
+    /// Names of its prompts.
+    pub(crate) prompts: Vec<String>,
+    /// URIs of its resources.
+    pub(crate) resources: Vec<String>,
+    /// URI templates of its resources.
+    pub(crate) templates: Vec<String>,
+}
+
+impl Discovered {
+    /// Reads what is stored; what can't be read offers nothing.
+    pub(crate) fn parse(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// Whether the server has a capability.
+    pub(crate) fn has(&self, capability: &str) -> bool {
+        self.capabilities.contains_key(capability)
+    }
+
+    /// Whether a capability has a switch on, such as `resources.subscribe`.
+    pub(crate) fn offers(&self, capability: &str, switch: &str) -> bool {
+        self.capabilities.get(capability).and_then(|capability| capability.get(switch)) == Some(&Value::Bool(true))
+    }
+}
+
+pub(super) async fn discover<P: Platform>(context: &Context<'_, P>) -> Result<String, Failure> {
+    let servers = servers(context, Method::Discover).await?;
+    let mut result = json!({
+        "supportedVersions": [MODERN, Legacy::November2025.as_str(), Legacy::June2025.as_str(), Legacy::March2025.as_str()],
+        "capabilities": capabilities(&servers, Era::Modern),
+        "resultType": "complete",
+        "ttlMs": TTL_MS,
+        "cacheScope": "private",
+        "_meta": { META_SERVER: server_info() },
+    });
+    if let (Some(instructions), Some(result)) = (instructions(&servers), result.as_object_mut()) {
+        result.insert("instructions".into(), instructions.into());
+    }
+    Ok(members(&result))
+}
+
+pub(super) async fn initialize<P: Platform>(context: &Context<'_, P>, call: &Call<'_>) -> Result<String, Failure> {
+    let asked = call
+        .params
+        .text("protocolVersion")
+        .ok_or_else(|| RpcError::new(INVALID_PARAMS, "`initialize` needs `protocolVersion`, a string"))?;
+    let revision = Legacy::parse(&asked).unwrap_or(Legacy::November2025);
+    let servers = servers(context, Method::Initialize).await?;
+    let mut result = json!({
+        "protocolVersion": revision.as_str(),
+        "capabilities": capabilities(&servers, Era::Legacy(revision)),
+        "serverInfo": server_info(),
+    });
+    if let (Some(instructions), Some(result)) = (instructions(&servers), result.as_object_mut()) {
+        result.insert("instructions".into(), instructions.into());
+    }
+    Ok(members(&result))
+}
+
+/// `ping`, `logging/setLevel` and the subscription requests of legacy clients: known callers get an empty result. There is no session
+/// to keep a level or a subscription in; log messages travel on the stream of the call they belong to.
+pub(super) async fn acknowledge<P: Platform>(context: &Context<'_, P>, call: &Call<'_>) -> Result<String, Failure> {
+    let found = targets::toolbox(context.platform, context.credential, (context.org, context.toolbox)).await?;
+    walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
+    Ok(String::new())
+}
+
+async fn servers<P: Platform>(context: &Context<'_, P>, method: Method) -> Result<Vec<(Server, Discovered)>, Failure> {
+    let found = targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
+    let (_, servers) = walk::enter(context.gateway, context.platform, context.address(method), found).await?;
+    Ok(servers.into_iter().map(|(server, discovered)| (server, Discovered::parse(&discovered))).collect())
+}
+
+/// What the servers can do together, as far as we relay it.
+fn capabilities(servers: &[(Server, Discovered)], era: Era) -> Value {
+    let any = |capability: &str| servers.iter().any(|(_, server)| server.has(capability));
+    // Changes are told on `subscriptions/listen`, which legacy clients don't have.
+    let told = |capability: &str, switch: &str| {
+        era == Era::Modern && servers.iter().any(|(_, server)| server.offers(capability, switch))
+    };
+    let mut all = Map::new();
+    all.insert("tools".into(), json!({ "listChanged": told("tools", "listChanged") }));
+    if any("prompts") {
+        all.insert("prompts".into(), json!({ "listChanged": told("prompts", "listChanged") }));
+    }
+    if any("resources") {
+        all.insert(
+            "resources".into(),
+            json!({ "listChanged": told("resources", "listChanged"), "subscribe": told("resources", "subscribe") }),
+        );
+    }
+    for capability in ["completions", "logging"] {
+        if any(capability) {
+            all.insert(capability.into(), json!({}));
+        }
+    }
+    Value::Object(all)
+}
+
+fn instructions(servers: &[(Server, Discovered)]) -> Option<String> {
+    let told: Vec<_> =
+        servers.iter().filter_map(|(server, said)| said.instructions.as_ref().map(|text| (server, text))).collect();
+    match told.as_slice() {
+        [] => None,
+        [(_, only)] if servers.len() == 1 => Some((*only).clone()),
+        many => Some(many.iter().map(|(server, text)| format!("# {}\n\n{text}", server.name)).collect::<Vec<_>>().join("\n\n")),
+    }
+}
+
+fn server_info() -> Value {
+    json!({ "name": "ambit", "title": "Ambit", "version": env!("CARGO_PKG_VERSION") })
+}
+
+/// The members of an object, without its braces.
+fn members(value: &Value) -> String {
+    let text = value.to_string();
+    text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,321 @@
+//! `/mcp/{org}/{toolbox}`: Model Context Protocol 2026-07-28 and, on the same URL, its handshake revisions, without sessions.
+
+mod answer;
+mod call;
+mod complete;
+mod discover;
+mod error;
+mod items;
+mod listen;
+mod message;
+mod method;
+mod outbound;
+mod revision;
+mod tools;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, header};
+use schemas::names::{OrgName, ToolboxName};
+use schemas::provisioner::MAX_MESSAGE_BYTES;
+
+use self::error::{INVALID_REQUEST, RpcError};
+use self::message::{Call, Message, Refused};
+use self::method::Method;
+use self::revision::Era;
+use super::metadata;
+use crate::Gateway;
+use crate::body::Body;
+use crate::error::Fault;
+use crate::identity::{self, IdentityError};
+use crate::platform::Platform;
+use crate::store::callers::Credential;
+use crate::upstream::UpstreamError;
+use crate::walk::{Address, Refusal};
+
+pub(crate) use error::answer;
+pub(crate) use message::encode;
+pub(crate) use revision::MODERN;
+
+/// What a method gives: a whole result (the members of `result`), or an HTTP response that is already under way.
+enum Answer<S> {
+    Result(String),
+    Response(Response<Body<S>>),
+}
+
+/// Why a method gives nothing.
+#[derive(Debug)]
+enum Failure {
+    Rpc(RpcError),
+    Refusal(Refusal),
+    Upstream(UpstreamError),
+}
+
+impl From<RpcError> for Failure {
+    fn from(error: RpcError) -> Self {
+        Self::Rpc(error)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+impl From<crate::platform::PlatformError> for Failure {
+    fn from(error: crate::platform::PlatformError) -> Self {
+        Self::Refusal(error.into())
+    }
+}
+
+impl From<UpstreamError> for Failure {
+    fn from(error: UpstreamError) -> Self {
+        Self::Upstream(error)
+    }
+}
+
+/// Everything a method needs to know of a request.
+struct Context<'a, P: Platform> {
+    gateway: &'a Gateway,
+    platform: &'a P,
+    org: &'a OrgName,
+    toolbox: &'a ToolboxName,
+    credential: &'a Credential,
+    traceparent: Option<String>,
+}
+
+impl<P: Platform> Context<'_, P> {
+    fn address(&self, method: Method) -> Address<'_> {
+        Address {
+            org: self.org,
+            toolbox: self.toolbox,
+            credential: self.credential,
+            method: method.as_str(),
+            traceparent: self.traceparent.clone(),
+        }
+    }
+}
+
+/// Serves one HTTP request.
+pub(crate) async fn serve<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    request: Request<Bytes>,
+    org: &str,
+    toolbox: &str,
+) -> Response<Body<P::Stream>> {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = match refuse_early(gateway, &request) {
+        Some(refused) => refused,
+        None if request.method() == HttpMethod::OPTIONS => preflight(),
+        None => match (OrgName::parse(org), ToolboxName::parse(toolbox)) {
+            (Ok(org), Ok(toolbox)) => post(gateway, platform, &request, &org, &toolbox).await,
+            _ => RpcError::of(Fault::Denied, "no organisation and toolbox can have such names")
+                .with_status(StatusCode::NOT_FOUND)
+                .answer(None, None),
+        },
+    };
+    // Refused origins get no word from us that a page could read.
+    if response.status() != StatusCode::FORBIDDEN
+        && let Some(origin) = origin
+    {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::VARY, HeaderValue::from_static("origin"));
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("www-authenticate"));
+    }
+    response
+}
+
+/// What can be refused by looking at the request line and headers.
+fn refuse_early<S>(gateway: &Gateway, request: &Request<Bytes>) -> Option<Response<Body<S>>> {
+    let refuse = |status: StatusCode, why: &str| {
+        Some(RpcError::new(INVALID_REQUEST, why).with_status(status).answer(None, None))
+    };
+    let headers = request.headers();
+    let host = headers.get(header::HOST).map(HeaderValue::to_str).or_else(|| request.uri().authority().map(|host| Ok(host.as_str())));
+    if !matches!(host, Some(Ok(host)) if gateway.settings.is_our_host(host)) {
+        return refuse(StatusCode::FORBIDDEN, "this gateway has another name: use the URL you were given");
+    }
+    if let Some(origin) = headers.get(header::ORIGIN)
+        && !origin.to_str().is_ok_and(|origin| gateway.settings.is_allowed_origin(origin))
+    {
+        return refuse(StatusCode::FORBIDDEN, "pages of this origin may not call this gateway");
+    }
+    if !matches!(*request.method(), HttpMethod::POST | HttpMethod::OPTIONS) {
+        let mut response = RpcError::new(INVALID_REQUEST, "send each message in a POST; there are no sessions and no GET stream here")
+            .with_status(StatusCode::METHOD_NOT_ALLOWED)
+            .answer(None, None);
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+        return Some(response);
+    }
+    if request.body().len() > MAX_MESSAGE_BYTES {
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "a message may have 10 MiB");
+    }
+    let json = |kind: &HeaderValue| {
+        kind.to_str().is_ok_and(|kind| {
+            kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+        })
+    };
+    if request.method() == HttpMethod::POST && !headers.get(header::CONTENT_TYPE).is_some_and(json) {
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send `content-type: application/json`");
+    }
+    None
+}
+
+fn preflight<S>() -> Response<Body<S>> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("authorization, content-type, accept, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id"),
+    );
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}
+
+async fn post<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    request: &Request<Bytes>,
+    org: &OrgName,
+    toolbox: &ToolboxName,
+) -> Response<Body<P::Stream>> {
+    let headers = request.headers();
+    let message = message::read(headers, request.body());
+    let audience = metadata::resource(gateway, org, toolbox);
+    let credential = match identity::credential(platform, &gateway.tokens, headers, org, &audience).await {
+        Ok(credential) => credential,
+        // Whoever sends nonsense without a credential is told first that one is needed.
+        Err(error) => return unproven(gateway, org, toolbox, &error),
+    };
+    match message {
+        Ok(Message::Call(call)) => {
+            let traceparent = call.meta.text("traceparent").map(|text| message::shorten(&text));
+            let context = Context { gateway, platform, org, toolbox, credential: &credential, traceparent };
+            let (era, id) = (call.era, call.id.clone());
+            match dispatch(&context, *call).await {
+                Ok(Answer::Response(response)) => response,
+                Ok(Answer::Result(result)) => {
+                    answer(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{{result}}}}}"#, id.get()))
+                }
+                Err(failure) => render(&context, era, &id, failure),
+            }
+        }
+        Ok(Message::Note) => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::ACCEPTED;
+            response
+        }
+        Err(Refused { error, era, id }) => error.answer(era, id.as_deref()),
+    }
+}
+
+async fn dispatch<P: Platform>(context: &Context<'_, P>, call: Call<'_>) -> Result<Answer<P::Stream>, Failure> {
+    match call.method {
+        Method::Discover => discover::discover(context).await.map(Answer::Result),
+        Method::Initialize => discover::initialize(context, &call).await.map(Answer::Result),
+        Method::Ping | Method::SetLevel | Method::Subscribe | Method::Unsubscribe => {
+            discover::acknowledge(context, &call).await.map(Answer::Result)
+        }
+        Method::ListTools => tools::list(context, &call).await.map(Answer::Result),
+        Method::ListPrompts | Method::ListResources | Method::ListTemplates => {
+            items::list(context, &call).await.map(Answer::Result)
+        }
+        Method::CallTool => call::tool(context, call).await.map(Answer::Response),
+        Method::GetPrompt | Method::ReadResource => call::item(context, call).await.map(Answer::Response),
+        Method::Complete => complete::complete(context, call).await.map(Answer::Response),
+        Method::Listen => listen::listen(context, call).await.map(Answer::Response),
+    }
+}
+
+/// Renders what went wrong, once.
+fn render<P: Platform>(
+    context: &Context<'_, P>,
+    era: Era,
+    id: &serde_json::value::RawValue,
+    failure: Failure,
+) -> Response<Body<P::Stream>> {
+    let era = Some(era);
+    match failure {
+        Failure::Rpc(error) => error.answer(era, Some(id)),
+        Failure::Refusal(Refusal::Identity(error)) => unproven(context.gateway, context.org, context.toolbox, &error),
+        Failure::Refusal(refusal @ Refusal::NoToolbox(_)) => RpcError::of(Fault::Denied, refusal.to_string())
+            .with_status(StatusCode::NOT_FOUND)
+            .answer(era, Some(id)),
+        Failure::Refusal(refusal @ (Refusal::Unknown(_) | Refusal::Obliged(_))) => {
+            RpcError::of(Fault::Denied, refusal.to_string()).answer(era, Some(id))
+        }
+        Failure::Refusal(refusal @ Refusal::Platform(_)) => {
+            if let Refusal::Platform(log) = &refusal {
+                Fault::Platform.log(log);
+            }
+            RpcError::of(Fault::Platform, refusal.to_string()).answer(era, Some(id))
+        }
+        Failure::Upstream(error) => {
+            error.fault().log(&error.log());
+            RpcError::of(error.fault(), error.to_string()).answer(era, Some(id))
+        }
+    }
+}
+
+/// 401 with the challenge of RFC 9728 §5.1, or 503 where we could not find out.
+fn unproven<S>(gateway: &Gateway, org: &OrgName, toolbox: &ToolboxName, error: &IdentityError) -> Response<Body<S>> {
+    if let IdentityError::Platform(cause) = error {
+        Fault::Platform.log(&cause.to_string());
+        return RpcError::of(Fault::Platform, error.to_string()).answer(None, None);
+    }
+    let mut response = RpcError::of(Fault::Unproven, error.to_string()).answer(None, None);
+    let mut challenge = format!("Bearer resource_metadata=\"{}\"", metadata::url(gateway, org, toolbox));
+    if matches!(error, IdentityError::Invalid(_)) {
+        challenge.push_str(", error=\"invalid_token\"");
+    }
+    if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// A cursor as the client carries it: sealed, and good for the same list of the same toolbox only.
+fn cursor_context<P: Platform>(context: &Context<'_, P>, method: Method) -> Vec<u8> {
+    format!("{}\n{}\n{}", context.org, context.toolbox, method.as_str()).into_bytes()
+}
+
+/// Opens the cursor of a request, if it has one.
+fn open_cursor<P: Platform>(context: &Context<'_, P>, call: &Call<'_>) -> Result<Option<Vec<u8>>, RpcError> {
+    if !call.params.has("cursor") {
+        return Ok(None);
+    }
+    let cursor = call.params.text("cursor").unwrap_or_default();
+    context
+        .gateway
+        .vault
+        .open(crate::vault::Purpose::Cursor, &cursor_context(context, call.method), &cursor)
+        .map(Some)
+        .map_err(|_| RpcError::new(error::INVALID_PARAMS, "the cursor is not one of this list: start again without one"))
+}
+
+/// Seals a cursor.
+fn seal_cursor<P: Platform>(context: &Context<'_, P>, method: Method, plain: &[u8]) -> Option<String> {
+    context.gateway.vault.seal(context.platform, crate::vault::Purpose::Cursor, &cursor_context(context, method), plain)
+}
+
+/// `,"ttlMs":…,"cacheScope":"private"` for modern clients: what policy filters is never public.
+fn caching(era: Era, ttl_ms: u64) -> String {
+    match era {
+        Era::Modern => format!(r#","resultType":"complete","ttlMs":{ttl_ms},"cacheScope":"private""#),
+        Era::Legacy(_) => String::new(),
+    }
+}
+
+/// Headers of a stream of events.
+fn event_stream<S>(body: Body<S>) -> Response<Body<S>> {
+    let mut response = Response::new(body);
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}

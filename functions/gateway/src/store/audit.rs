@@ -1,0 +1,64 @@
+//! The audit trail: rows are added, never changed.
+
+use schemas::audit::{AuditEvent, Sealed};
+use schemas::ids::{EventId, OrgId, Timestamp};
+
+use crate::platform::{Batch, Platform, PlatformError, Statement, Value};
+
+const INSERT: &str = "INSERT INTO audit (id, org_id, at, phase, intent_id, due_at, leaf, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+// An intent has one outcome: whoever comes second (the reaper, or a call that outlived it) changes nothing.
+const INSERT_OUTCOME: &str = "INSERT OR IGNORE INTO audit (id, org_id, at, phase, intent_id, due_at, leaf, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+/// The statement that adds an event.
+pub(crate) fn insert(event: &AuditEvent, sealed: Sealed, due: Option<Timestamp>) -> Statement {
+    Statement::new(
+        if event.intent.is_some() { INSERT_OUTCOME } else { INSERT },
+        [
+            event.id.as_str().into(),
+            event.org.as_str().into(),
+            event.at.0.into(),
+            event.phase.as_str().into(),
+            Value::from(event.intent.as_ref().map(EventId::as_str)),
+            Value::from(due.map(|due| due.0)),
+            sealed.leaf.into(),
+            sealed.text.into(),
+        ],
+    )
+}
+
+/// Intents whose time is up: the events, oldest first, at most `limit`.
+pub(crate) async fn due(
+    platform: &impl Platform,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<(AuditEvent, bool)>, PlatformError> {
+    let results = platform
+        .sql(Batch::read([Statement::new(
+            "SELECT i.event, EXISTS (SELECT 1 FROM audit o WHERE o.intent_id = i.id) FROM audit i \
+             WHERE i.due_at IS NOT NULL AND i.due_at <= ?1 ORDER BY i.due_at LIMIT ?2",
+            [now.0.into(), limit.into()],
+        )]))
+        .await?;
+    results.iter().flatten().map(|row| Ok((super::json(row, 0)?, row.integer(1)? == 1))).collect()
+}
+
+/// The statement that says an intent is closed: it is not due any more.
+pub(crate) fn settle(intent: &EventId) -> Statement {
+    Statement::new("UPDATE audit SET due_at = NULL WHERE id = ?1", [intent.as_str().into()])
+}
+
+/// Events of an organisation, as they are kept, in the order they were written, after a given one.
+pub(crate) async fn page(
+    platform: &impl Platform,
+    org: &OrgId,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<(String, String)>, PlatformError> {
+    let results = platform
+        .sql(Batch::read([Statement::new(
+            "SELECT leaf, event FROM audit WHERE org_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+            [org.as_str().into(), after.into(), limit.into()],
+        )]))
+        .await?;
+    results.iter().flatten().map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))).collect()
+}

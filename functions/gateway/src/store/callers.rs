@@ -1,0 +1,131 @@
+//! Who is behind a credential.
+
+use schemas::decision::{AgentFacts, Grants, OrgFacts, Status, UserFacts};
+use schemas::ids::{AgentId, ApiKeyId, Timestamp};
+use schemas::names::OrgName;
+
+use crate::platform::{Batch, Platform, PlatformError, Row, Statement, Value};
+
+/// What names an agent in the database.
+#[derive(Debug, Clone)]
+pub(crate) enum Credential {
+    /// SHA-256 of an API key, in hexadecimal.
+    KeyHash(String),
+    /// A verified token of an organisation's issuer.
+    Token {
+        /// The organisation that trusts the issuer.
+        org: OrgName,
+        /// Who issued it.
+        issuer: String,
+        /// `client_id`, or `azp`.
+        client: String,
+        /// `sub`.
+        subject: String,
+        /// `scope`, split.
+        scopes: Vec<String>,
+    },
+}
+
+impl Credential {
+    /// What stands for `?1` (key hash), `?2` (organisation) and `?3` (client) in statements that need the agent's id.
+    pub(super) fn keys(&self) -> [Value; 3] {
+        match self {
+            Self::KeyHash(hash) => [hash.as_str().into(), Value::Null, Value::Null],
+            Self::Token { org, client, .. } => [Value::Null, org.as_str().into(), client.as_str().into()],
+        }
+    }
+}
+
+/// The agent's id from a credential's keys; `?1` to `?3` are [`Credential::keys`].
+macro_rules! agent_id {
+    () => {
+        "COALESCE((SELECT agent_id FROM api_keys WHERE hash = ?1), \
+         (SELECT a.id FROM agents a JOIN orgs o ON o.id = a.org_id WHERE o.name = ?2 AND a.oauth_client = ?3))"
+    };
+}
+pub(super) use agent_id;
+
+const BY_KEY: &str = "SELECT k.id, a.id, a.name, a.status, o.id, o.name, w.name, u.name, u.status, u.email \
+     FROM api_keys k JOIN agents a ON a.id = k.agent_id JOIN orgs o ON o.id = a.org_id \
+     LEFT JOIN users w ON w.id = a.owner_id LEFT JOIN users u ON u.id = k.user_id \
+     WHERE k.hash = ?1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?2)";
+
+const BY_TOKEN: &str = "SELECT '', a.id, a.name, a.status, o.id, o.name, w.name, u.name, u.status, u.email \
+     FROM agents a JOIN orgs o ON o.id = a.org_id \
+     LEFT JOIN users w ON w.id = a.owner_id LEFT JOIN users u ON u.org_id = o.id AND u.name = ?3 \
+     WHERE o.name = ?1 AND a.oauth_client = ?2";
+
+/// What the database says of a credential.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) key: Option<ApiKeyId>,
+    pub(crate) agent_id: AgentId,
+    pub(crate) agent: AgentFacts,
+    pub(crate) user: Option<UserFacts>,
+}
+
+/// The statement that finds a caller; its rows go to [`known`].
+pub(super) fn statement(credential: &Credential, now: Timestamp) -> Statement {
+    match credential {
+        Credential::KeyHash(hash) => Statement::new(BY_KEY, [hash.as_str().into(), now.0.into()]),
+        Credential::Token { org, client, subject, .. } => Statement::new(
+            BY_TOKEN,
+            [org.as_str().into(), client.as_str().into(), subject.as_str().into()],
+        ),
+    }
+}
+
+/// Reads the row of [`statement`].
+pub(super) fn known(row: &Row) -> Result<Known, PlatformError> {
+    let org = OrgFacts { id: row.parse(4)?, name: row.parse(5)? };
+    let user = match row.maybe_text(7)? {
+        None => None,
+        Some(_) => Some(UserFacts {
+            name: row.parse(7)?,
+            org: org.clone(),
+            status: super::word::<Status>(row, 8)?,
+            email: row.text(9)?.to_owned(),
+        }),
+    };
+    Ok(Known {
+        key: if row.text(0)?.is_empty() { None } else { Some(row.parse(0)?) },
+        agent_id: row.parse(1)?,
+        agent: AgentFacts {
+            name: row.parse(2)?,
+            status: super::word(row, 3)?,
+            org,
+            owner: if row.maybe_text(6)?.is_some() { Some(row.parse(6)?) } else { None },
+            grants: Grants::default(),
+        },
+        user,
+    })
+}
+
+/// An issuer whose tokens an organisation accepts.
+#[derive(Debug, Clone)]
+pub(crate) struct Issuer {
+    pub(crate) issuer: String,
+    pub(crate) jwks_uri: String,
+    pub(crate) algorithms: Vec<String>,
+}
+
+/// The issuers of an organisation.
+pub(crate) async fn issuers(platform: &impl Platform, org: &OrgName) -> Result<Vec<Issuer>, PlatformError> {
+    let results = platform
+        .sql(Batch::read([Statement::new(
+            "SELECT i.issuer, i.jwks_uri, i.algorithms FROM issuers i JOIN orgs o ON o.id = i.org_id WHERE o.name = ?1 ORDER BY i.issuer",
+            [org.as_str().into()],
+        )]))
+        .await?;
+    results
+        .iter()
+        .flatten()
+        .map(|row| {
+            Ok(Issuer {
+                issuer: row.text(0)?.to_owned(),
+                jwks_uri: row.text(1)?.to_owned(),
+                algorithms: super::json(row, 2)?,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,28 @@
+//! SQL text and row mapping, one file per aggregate: the only place with SQL. Every function is one round trip.
+
+pub(crate) mod admin;
+pub(crate) mod audit;
+pub(crate) mod callers;
+pub(crate) mod migrations;
+pub(crate) mod policies;
+pub(crate) mod targets;
+
+use crate::platform::{PlatformError, Row, Rows};
+
+/// The first row of the statement at `index`, if any.
+fn first(results: &[Rows], index: usize) -> Option<&Row> {
+    results.get(index).and_then(|rows| rows.first())
+}
+
+/// A column that holds one of an enum's words, as serde spells them.
+fn word<T: serde::de::DeserializeOwned>(row: &Row, column: usize) -> Result<T, PlatformError> {
+    let text = row.text(column)?;
+    serde_json::from_value(serde_json::Value::from(text))
+        .map_err(|_| PlatformError::Database(format!("column {column} holds `{text}`, which is not one of its words")))
+}
+
+/// A column that holds JSON.
+fn json<T: serde::de::DeserializeOwned>(row: &Row, column: usize) -> Result<T, PlatformError> {
+    serde_json::from_str(row.text(column)?)
+        .map_err(|error| PlatformError::Database(format!("column {column} holds JSON we can't read: {error}")))
+}
