@@ -1,1 +1,328 @@
-//! soon
+//! Organisations and what is in them, as operators manage them. Statements for changes, so that each goes into one batch with the note
+//! of it in the audit trail.
+
+use schemas::decision::Status;
+use schemas::ids::{AgentId, ApiKeyId, OrgId, ServerId, Sha256Hex, Timestamp, ToolboxId, UserId};
+use schemas::names::{AgentName, OrgName, ServerName, ToolboxName, UserName};
+
+use crate::platform::{Batch, Platform, PlatformError, Row, Statement, Value};
+use crate::toolboxes::Flags;
+
+/// An organisation, with its policy set.
+#[derive(Debug, Clone)]
+pub(crate) struct Org {
+    pub(crate) id: OrgId,
+    pub(crate) policy_set: Sha256Hex,
+}
+
+async fn one<T>(
+    platform: &impl Platform,
+    statement: Statement,
+    read: impl Fn(&Row) -> Result<T, PlatformError>,
+) -> Result<Option<T>, PlatformError> {
+    let results = platform.sql(Batch::read([statement])).await?;
+    super::first(&results, 0).map(read).transpose()
+}
+
+pub(crate) async fn org(platform: &impl Platform, name: &OrgName) -> Result<Option<Org>, PlatformError> {
+    let statement = Statement::new("SELECT id, policy_set FROM orgs WHERE name = ?1", [name.as_str().into()]);
+    one(platform, statement, |row| Ok(Org { id: row.parse(0)?, policy_set: row.parse(1)? })).await
+}
+
+pub(crate) async fn agent(platform: &impl Platform, org: &OrgId, name: &AgentName) -> Result<Option<AgentId>, PlatformError> {
+    let sql = "SELECT id FROM agents WHERE org_id = ?1 AND name = ?2";
+    one(platform, Statement::new(sql, [org.as_str().into(), name.as_str().into()]), |row| row.parse(0)).await
+}
+
+pub(crate) async fn user(platform: &impl Platform, org: &OrgId, name: &UserName) -> Result<Option<UserId>, PlatformError> {
+    let sql = "SELECT id FROM users WHERE org_id = ?1 AND name = ?2";
+    one(platform, Statement::new(sql, [org.as_str().into(), name.as_str().into()]), |row| row.parse(0)).await
+}
+
+pub(crate) async fn toolbox(
+    platform: &impl Platform,
+    org: &OrgId,
+    name: &ToolboxName,
+) -> Result<Option<ToolboxId>, PlatformError> {
+    let sql = "SELECT id FROM toolboxes WHERE org_id = ?1 AND name = ?2";
+    one(platform, Statement::new(sql, [org.as_str().into(), name.as_str().into()]), |row| row.parse(0)).await
+}
+
+pub(crate) async fn server(
+    platform: &impl Platform,
+    org: &OrgId,
+    name: &ServerName,
+) -> Result<Option<ServerId>, PlatformError> {
+    let sql = "SELECT id FROM servers WHERE org_id = ?1 AND name = ?2";
+    one(platform, Statement::new(sql, [org.as_str().into(), name.as_str().into()]), |row| row.parse(0)).await
+}
+
+pub(crate) fn add_policy_set(hash: &Sha256Hex, source: String, now: Timestamp) -> Statement {
+    Statement::new(
+        "INSERT INTO policy_sets (hash, source, created_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        [hash.as_str().into(), source.into(), now.0.into()],
+    )
+}
+
+pub(crate) fn add_org(id: &OrgId, name: &OrgName, policy_set: &Sha256Hex, now: Timestamp) -> Statement {
+    Statement::new(
+        "INSERT INTO orgs (id, name, policy_set, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+        [id.as_str().into(), name.as_str().into(), policy_set.as_str().into(), now.0.into()],
+    )
+}
+
+/// Makes another policy set the organisation's, if the expected one still is. One statement, so it is atomic everywhere.
+pub(crate) fn swap_policy_set(org: &OrgId, expected: &Sha256Hex, new: &Sha256Hex) -> Statement {
+    Statement::new(
+        "UPDATE orgs SET policy_set = ?3 WHERE id = ?1 AND policy_set = ?2 RETURNING id",
+        [org.as_str().into(), expected.as_str().into(), new.as_str().into()],
+    )
+}
+
+/// Adds to the history, if the swap before it took effect.
+pub(crate) fn add_policy_history(org: &OrgId, hash: &Sha256Hex, now: Timestamp, by: &str) -> Statement {
+    Statement::new(
+        "INSERT INTO policy_history (org_id, version, hash, published_at, published_by) \
+         SELECT ?1, COALESCE((SELECT MAX(version) FROM policy_history WHERE org_id = ?1), 0) + 1, ?2, ?3, ?4 \
+         WHERE EXISTS (SELECT 1 FROM orgs WHERE id = ?1 AND policy_set = ?2)",
+        [org.as_str().into(), hash.as_str().into(), now.0.into(), by.into()],
+    )
+}
+
+fn status_word(status: Status) -> Value {
+    Value::from(match status {
+        Status::Active => "active",
+        Status::Suspended => "suspended",
+        Status::Deleted => "deleted",
+    })
+}
+
+pub(crate) fn put_user(id: &UserId, org: &OrgId, name: &UserName, email: &str, status: Status, now: Timestamp) -> Statement {
+    Statement::new(
+        "INSERT INTO users (id, org_id, name, email, status, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+         ON CONFLICT (org_id, name) DO UPDATE SET email = excluded.email, status = excluded.status",
+        [id.as_str().into(), org.as_str().into(), name.as_str().into(), email.into(), status_word(status), now.0.into()],
+    )
+}
+
+pub(crate) fn put_agent(
+    id: &AgentId,
+    org: &OrgId,
+    name: &AgentName,
+    owner: Option<&UserId>,
+    oauth_client: Option<&str>,
+    status: Status,
+    now: Timestamp,
+) -> Statement {
+    Statement::new(
+        "INSERT INTO agents (id, org_id, name, owner_id, oauth_client, status, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+         ON CONFLICT (org_id, name) DO UPDATE SET owner_id = excluded.owner_id, oauth_client = excluded.oauth_client, status = excluded.status",
+        [
+            id.as_str().into(),
+            org.as_str().into(),
+            name.as_str().into(),
+            owner.map(UserId::as_str).into(),
+            oauth_client.into(),
+            status_word(status),
+            now.0.into(),
+        ],
+    )
+}
+
+pub(crate) fn add_key(
+    hash: &str,
+    id: &ApiKeyId,
+    org: &OrgId,
+    agent: &AgentId,
+    user: Option<&UserId>,
+    expires_at: Option<i64>,
+    now: Timestamp,
+) -> Statement {
+    Statement::new(
+        "INSERT INTO api_keys (hash, id, org_id, agent_id, user_id, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        [
+            hash.into(),
+            id.as_str().into(),
+            org.as_str().into(),
+            agent.as_str().into(),
+            user.map(UserId::as_str).into(),
+            now.0.into(),
+            expires_at.into(),
+        ],
+    )
+}
+
+pub(crate) fn revoke_key(org: &OrgId, id: &ApiKeyId, now: Timestamp) -> Statement {
+    Statement::new(
+        "UPDATE api_keys SET revoked_at = ?3 WHERE org_id = ?1 AND id = ?2 AND revoked_at IS NULL RETURNING id",
+        [org.as_str().into(), id.as_str().into(), now.0.into()],
+    )
+}
+
+pub(crate) fn put_issuer(org: &OrgId, issuer: &str, jwks_uri: &str, algorithms: String, now: Timestamp) -> Statement {
+    Statement::new(
+        "INSERT INTO issuers (org_id, issuer, jwks_uri, algorithms, created_at) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (org_id, issuer) DO UPDATE SET jwks_uri = excluded.jwks_uri, algorithms = excluded.algorithms",
+        [org.as_str().into(), issuer.into(), jwks_uri.into(), algorithms.into(), now.0.into()],
+    )
+}
+
+pub(crate) fn put_server(
+    id: &ServerId,
+    org: &OrgId,
+    name: &ServerName,
+    workload: Option<String>,
+    url: Option<String>,
+    (status, trust): (Status, &str),
+    now: Timestamp,
+) -> Statement {
+    Statement::new(
+        "INSERT INTO servers (id, org_id, name, workload, url, status, trust, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+         ON CONFLICT (org_id, name) DO UPDATE SET workload = excluded.workload, url = excluded.url, status = excluded.status, trust = excluded.trust",
+        [
+            id.as_str().into(),
+            org.as_str().into(),
+            name.as_str().into(),
+            workload.into(),
+            url.into(),
+            status_word(status),
+            trust.into(),
+            now.0.into(),
+        ],
+    )
+}
+
+pub(crate) fn add_toolbox(id: &ToolboxId, org: &OrgId, name: &ToolboxName, now: Timestamp) -> Statement {
+    Statement::new(
+        "INSERT INTO toolboxes (id, org_id, name, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+        [id.as_str().into(), org.as_str().into(), name.as_str().into(), now.0.into()],
+    )
+}
+
+pub(crate) fn empty_toolbox(org: &OrgId, name: &ToolboxName) -> Statement {
+    Statement::new(
+        "DELETE FROM toolbox_servers WHERE toolbox_id = (SELECT id FROM toolboxes WHERE org_id = ?1 AND name = ?2)",
+        [org.as_str().into(), name.as_str().into()],
+    )
+}
+
+pub(crate) fn fill_toolbox(org: &OrgId, name: &ToolboxName, server: &ServerId, prefix: &str) -> Statement {
+    Statement::new(
+        "INSERT INTO toolbox_servers (toolbox_id, server_id, prefix) \
+         SELECT id, ?3, ?4 FROM toolboxes WHERE org_id = ?1 AND name = ?2",
+        [org.as_str().into(), name.as_str().into(), server.as_str().into(), prefix.into()],
+    )
+}
+
+pub(crate) fn grant(org: &OrgId, agent: &AgentId, resource: &str, now: Timestamp) -> Statement {
+    Statement::new(
+        "INSERT INTO grants (agent_id, resource, org_id, granted_by, granted_at) VALUES (?1, ?2, ?3, 'operator', ?4) ON CONFLICT DO NOTHING",
+        [agent.as_str().into(), resource.into(), org.as_str().into(), now.0.into()],
+    )
+}
+
+pub(crate) fn revoke_grant(agent: &AgentId, resource: &str) -> Statement {
+    Statement::new(
+        "DELETE FROM grants WHERE agent_id = ?1 AND resource = ?2",
+        [agent.as_str().into(), resource.into()],
+    )
+}
+
+/// What a server said of itself.
+pub(crate) fn put_discovered(server: &ServerId, discovered: String, now: Timestamp) -> Statement {
+    Statement::new(
+        "UPDATE servers SET discovered = ?2, discovered_at = ?3 WHERE id = ?1",
+        [server.as_str().into(), discovered.into(), now.0.into()],
+    )
+}
+
+/// A tool as its server tells it now.
+#[derive(Debug, Clone)]
+pub(crate) struct LiveTool {
+    pub(crate) name: String,
+    pub(crate) alias: String,
+    pub(crate) position: i64,
+    pub(crate) definition: String,
+    pub(crate) hash: Sha256Hex,
+    pub(crate) headers: String,
+    pub(crate) flags: Flags,
+}
+
+/// Records a tool as seen. A new one is `new`; a known one keeps its approved definition, and is `changed` if the server now says
+/// something else (and `approved` again when it says what was approved).
+pub(crate) fn see_tool(server: &ServerId, tool: &LiveTool) -> Statement {
+    Statement::new(
+        "INSERT INTO tools (server_id, name, alias, position, definition, definition_hash, live_hash, headers) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7) ON CONFLICT (server_id, name) DO UPDATE SET \
+         position = excluded.position, live_hash = excluded.live_hash, \
+         state = CASE WHEN state = 'approved' AND definition_hash <> excluded.live_hash THEN 'changed' \
+                      WHEN state = 'changed' AND definition_hash = excluded.live_hash THEN 'approved' ELSE state END, \
+         definition = CASE WHEN state = 'new' THEN excluded.definition ELSE definition END, \
+         definition_hash = CASE WHEN state = 'new' THEN excluded.definition_hash ELSE definition_hash END, \
+         headers = CASE WHEN state = 'new' THEN excluded.headers ELSE headers END",
+        [
+            server.as_str().into(),
+            tool.name.as_str().into(),
+            tool.alias.as_str().into(),
+            tool.position.into(),
+            tool.definition.as_str().into(),
+            tool.hash.as_str().into(),
+            tool.headers.as_str().into(),
+        ],
+    )
+}
+
+/// Approves a tool exactly as seen, with confirmed flags.
+pub(crate) fn approve_tool(server: &ServerId, tool: &LiveTool, now: Timestamp) -> Statement {
+    let flag = |flag: bool| Value::Integer(i64::from(flag));
+    Statement::new(
+        "UPDATE tools SET state = 'approved', definition = ?3, definition_hash = ?4, live_hash = ?4, headers = ?5, \
+         read_only = ?6, destructive = ?7, idempotent = ?8, open_world = ?9, approved_by = 'operator', approved_at = ?10 \
+         WHERE server_id = ?1 AND name = ?2",
+        [
+            server.as_str().into(),
+            tool.name.as_str().into(),
+            tool.definition.as_str().into(),
+            tool.hash.as_str().into(),
+            tool.headers.as_str().into(),
+            flag(tool.flags.read_only),
+            flag(tool.flags.destructive),
+            flag(tool.flags.idempotent),
+            flag(tool.flags.open_world),
+            now.0.into(),
+        ],
+    )
+}
+
+/// Confirms other flags of a tool, or another state.
+pub(crate) fn judge_tool(server: &ServerId, tool: &str, flags: Flags, state: &str) -> Statement {
+    let flag = |flag: bool| Value::Integer(i64::from(flag));
+    Statement::new(
+        "UPDATE tools SET read_only = ?3, destructive = ?4, idempotent = ?5, open_world = ?6, state = ?7 \
+         WHERE server_id = ?1 AND name = ?2 RETURNING name",
+        [
+            server.as_str().into(),
+            tool.into(),
+            flag(flags.read_only),
+            flag(flags.destructive),
+            flag(flags.idempotent),
+            flag(flags.open_world),
+            state.into(),
+        ],
+    )
+}
+
+/// Name, state, pinned and live hash of every tool of a server.
+pub(crate) async fn tools(platform: &impl Platform, server: &ServerId) -> Result<Vec<[String; 4]>, PlatformError> {
+    let results = platform
+        .sql(Batch::read([Statement::new(
+            "SELECT name, state, definition_hash, live_hash FROM tools WHERE server_id = ?1 ORDER BY position",
+            [server.as_str().into()],
+        )]))
+        .await?;
+    results
+        .iter()
+        .flatten()
+        .map(|row| Ok([row.text(0)?.into(), row.text(1)?.into(), row.text(2)?.into(), row.text(3)?.into()]))
+        .collect()
+}

@@ -2,7 +2,7 @@
 
 use schemas::decision::OrgFacts;
 use schemas::ids::Timestamp;
-use schemas::names::{OrgName, ToolboxName};
+use schemas::names::{OrgName, ServerName, ToolboxName};
 
 use super::callers::{Credential, Known, agent_id, known, statement};
 use crate::platform::{Batch, Platform, PlatformError, Row, Rows, Statement, Value};
@@ -147,6 +147,19 @@ pub(crate) async fn toolbox(
     let results =
         platform.sql(Batch::read([statement(credential, now), Statement::new(TOOLBOX, keys)])).await?;
     Ok(Found { caller: caller(&results)?, toolbox: read_toolbox(&results)?, rest: () })
+}
+
+/// A server in a toolbox, for operators.
+pub(crate) async fn member(
+    platform: &impl Platform,
+    org: &OrgFacts,
+    toolbox: &ToolboxName,
+    server: &ServerName,
+) -> Result<Option<(Toolbox, Server)>, PlatformError> {
+    let nobody = Credential::KeyHash(String::new());
+    let found = servers(platform, &nobody, (&org.name, toolbox)).await?;
+    let server = found.rest.into_iter().map(|(server, _)| server).find(|candidate| candidate.name == *server);
+    Ok(found.toolbox.zip(server))
 }
 
 async fn find(

@@ -3,6 +3,8 @@
 pub(crate) mod events;
 mod provisioner;
 
+pub(crate) use provisioner::status as provisioner_status;
+
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt as _, pin_mut};

@@ -142,8 +142,8 @@ fn sign<P: Platform>(gateway: &Gateway, platform: &P, mut request: Request<Bytes
     request
 }
 
-/// Whether the provisioner answers, for the status page.
-pub(crate) async fn alive<P: Platform>(gateway: &Gateway, platform: &P) -> Option<Result<Bytes, String>> {
+/// What the provisioner says of itself, if there is one.
+pub(crate) async fn status<P: Platform>(gateway: &Gateway, platform: &P) -> Option<Result<Bytes, String>> {
     let base = gateway.settings.provisioner_url.as_deref()?;
     let ask = async {
         let request = Request::get(format!("{base}/v1/status")).body(Bytes::new()).map_err(|error| error.to_string())?;

@@ -314,7 +314,7 @@ impl<P: Platform> Streaming<P> {
 }
 
 /// Reads the one message of a response that is wanted whole: JSON, or the last event of a stream.
-pub(super) async fn read_message<S>(server: &Server, response: Response<S>) -> Result<String, UpstreamError>
+pub(crate) async fn read_message<S>(server: &Server, response: Response<S>) -> Result<String, UpstreamError>
 where
     S: futures_util::Stream<Item = Result<Bytes, PlatformError>>,
 {

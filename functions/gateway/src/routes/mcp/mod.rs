@@ -32,8 +32,11 @@ use crate::store::callers::Credential;
 use crate::upstream::UpstreamError;
 use crate::walk::{Address, Refusal};
 
+pub(crate) use answer::read_message;
+pub(crate) use discover::Discovered;
 pub(crate) use error::answer;
 pub(crate) use message::encode;
+pub(crate) use outbound::own_meta;
 pub(crate) use revision::MODERN;
 
 /// What a method gives: a whole result (the members of `result`), or an HTTP response that is already under way.

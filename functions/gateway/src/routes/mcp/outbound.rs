@@ -30,6 +30,15 @@ pub(super) fn own(method: Method, id: &RawValue, call: &Call<'_>, mut params: Ob
     Message { method: method.as_str(), name: None, param_headers: Vec::new(), body: body(id, method, &params) }
 }
 
+/// `_meta` of a message of our own, on nobody's behalf.
+pub(crate) fn own_meta() -> serde_json::Value {
+    serde_json::json!({
+        META_VERSION: MODERN,
+        META_CAPABILITIES: {},
+        META_CLIENT: { "name": "ambit", "version": env!("CARGO_PKG_VERSION") },
+    })
+}
+
 fn body(id: &RawValue, method: Method, params: &Object<'_>) -> Bytes {
     let mut out = String::with_capacity(512);
     out.push_str(r#"{"jsonrpc":"2.0","id":"#);
