@@ -15,6 +15,7 @@ mod hosts;
 pub mod images;
 pub mod plan;
 mod settings;
+pub mod simulated;
 pub mod signature;
 mod start;
 mod workloads;

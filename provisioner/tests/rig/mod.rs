@@ -1,6 +1,8 @@
 //! What the tests share: signed requests to the real router, in memory.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod fake;
+
 use std::time::Duration;
 
 use axum::body::Body;
