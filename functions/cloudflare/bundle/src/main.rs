@@ -101,7 +101,29 @@ fn write_glue(wasm: &Path, out: &Path) -> Result<(), BundleError> {
     // The platform hands out a compiled module for a plain import; it does not know the proposed syntax yet.
     let index = out.join("index.js");
     let glue = fs::read_to_string(&index)?.replace("import source ", "import ");
+    let glue = flatten_snippets(out, glue)?;
     fs::write(&index, glue).map_err(|error| BundleError::File { action: "write", path: index, error })
+}
+
+/// Moves snippets of JavaScript from folders named by hashes to `snippet0.js`, `snippet1.js` ..., so that `workerd.capnp` can
+/// name them.
+fn flatten_snippets(out: &Path, mut glue: String) -> Result<String, BundleError> {
+    let folder = out.join("snippets");
+    let mut found: Vec<PathBuf> = Vec::new();
+    for package in fs::read_dir(&folder).into_iter().flatten() {
+        for snippet in fs::read_dir(package?.path())? {
+            found.push(snippet?.path());
+        }
+    }
+    found.sort();
+    for (number, path) in found.iter().enumerate() {
+        let name = format!("snippet{number}.js");
+        let old = path.strip_prefix(out).unwrap_or(path).display().to_string();
+        glue = glue.replace(&format!("./{old}"), &format!("./{name}"));
+        fs::rename(path, out.join(name))?;
+    }
+    remove(&folder)?;
+    Ok(glue)
 }
 
 /// The size of a file as it is and as it travels.
