@@ -1,0 +1,94 @@
+//! The stages, in the order in which they find faults cheapest.
+
+use std::path::Path;
+
+use crate::command::{cargo, run, watch};
+use crate::report::Report;
+use crate::setup;
+
+/// Something that is done and may fail, with the reason.
+pub(crate) type Step = fn(&Path, &mut Report) -> Result<(), String>;
+
+/// One stage.
+pub(crate) struct Stage {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) run: Step,
+}
+
+/// All stages. Tests of whole surfaces (conformance, real clients, containers) are test binaries of package `tests`, so
+/// `test` runs them too.
+pub(crate) const STAGES: [Stage; 5] = [
+    Stage {
+        name: "setup",
+        about: "what the others need is installed, and Docker answers",
+        run: setup::stage,
+    },
+    Stage { name: "fmt", about: "the code is formatted", run: fmt },
+    Stage { name: "clippy", about: "no lint complains, natively and for the edge", run: clippy },
+    Stage {
+        name: "edge",
+        about: "the core compiles for both kinds of wasm, and the Worker builds",
+        run: edge,
+    },
+    Stage {
+        name: "test",
+        about: "every test passes, in memory, over the surfaces and in containers",
+        run: test,
+    },
+];
+
+const UNKNOWN: &str = "wasm32-unknown-unknown";
+const WASI: &str = "wasm32-wasip2";
+
+fn fmt(root: &Path, report: &mut Report) -> Result<(), String> {
+    run(report, cargo(root, &["fmt", "--all", "--check"]))
+        .map_err(|error| format!("{error}; `cargo fmt --all` puts it right"))
+}
+
+fn clippy(root: &Path, report: &mut Report) -> Result<(), String> {
+    // The Cloudflare adapter only means something in wasm, so it is linted there.
+    let native = ["clippy", "--locked", "--workspace", "--exclude", "cloudflare", "--all-targets"];
+    let edge = ["clippy", "--locked", "--package", "cloudflare", "--target", UNKNOWN];
+    let deny = ["--", "-D", "warnings"];
+    both(
+        run(report, cargo(root, &[&native[..], &deny].concat())),
+        run(report, cargo(root, &[&edge[..], &deny].concat())),
+    )
+}
+
+fn edge(root: &Path, report: &mut Report) -> Result<(), String> {
+    for target in [UNKNOWN, WASI] {
+        run(report, cargo(root, &["check", "--locked", "--package", "gateway", "--target", target]))?;
+    }
+    run(report, cargo(root, &["run", "--locked", "--package", "bundle"]))
+}
+
+fn test(root: &Path, report: &mut Report) -> Result<(), String> {
+    let arguments = ["test", "--locked", "--workspace", "--exclude", "cloudflare", "--no-fail-fast"];
+    let mut suite = String::new();
+    let mut results = 0;
+    let outcome = watch(report, cargo(root, &arguments), |report, line| {
+        let line = line.trim();
+        if let Some(name) = line.strip_prefix("Running ").or_else(|| line.strip_prefix("Doc-tests ")) {
+            // `unittests src/lib.rs (target/debug/deps/schemas-0123456789abcdef)`
+            let binary = name.rsplit('/').next().and_then(|binary| binary.split('-').next());
+            binary.unwrap_or(name).clone_into(&mut suite);
+        } else if line.starts_with("test result:") {
+            results += 1;
+            report.test(format!("{suite}: {line}"));
+        }
+    });
+    if results == 0 && outcome.is_ok() {
+        return Err("cargo ran no test at all".to_owned());
+    }
+    outcome
+}
+
+/// Two results as one, with both reasons.
+fn both(first: Result<(), String>, second: Result<(), String>) -> Result<(), String> {
+    match (first, second) {
+        (Err(first), Err(second)) => Err(format!("{first}; {second}")),
+        (first, second) => first.and(second),
+    }
+}
