@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Path, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
@@ -41,6 +41,8 @@ pub(crate) fn router(workloads: Arc<Workloads>, verifier: Arc<Verifier>) -> Rout
         .route("/v1/events", get(events))
         .fallback(nowhere)
         .method_not_allowed_fallback(nowhere)
+        // `admit` has bounded the body already.
+        .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(api.clone(), admit))
         .route("/healthz", get(async || "ok\n"))
         .with_state(api)

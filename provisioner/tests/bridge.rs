@@ -170,7 +170,7 @@ async fn no_answer_in_time_is_a_timeout_and_cancels() {
     let heard = bench.tool("silent", json!({})).await;
     assert_eq!(heard.status, 504);
     assert_eq!(heard.last()["type"], "urn:ambit:timeout");
-    assert_eq!(bench.saw("notifications/cancelled").len(), 1);
+    until("cancelled", async || bench.saw("notifications/cancelled").len() == 1).await;
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ pub(crate) async fn serve(era: Era, seen: Seen, pipes: Pipes) -> i64 {
     }
     let (say, mut said) = mpsc::unbounded_channel::<String>();
     let (exit, mut exited) = mpsc::unbounded_channel::<i64>();
-    tokio::spawn(async move {
+    let writer = tokio::spawn(async move {
         while let Some(line) = said.recv().await {
             if stdout.write_all(line.as_bytes()).await.is_err() || stdout.write_all(b"\n").await.is_err() {
                 break;
@@ -43,7 +43,10 @@ pub(crate) async fn serve(era: Era, seen: Seen, pipes: Pipes) -> i64 {
     loop {
         let line = tokio::select! {
             line = lines.next_line() => line,
-            code = exited.recv() => return code.unwrap(),
+            code = exited.recv() => {
+                writer.abort();
+                return code.unwrap();
+            }
         };
         let Ok(Some(line)) = line else { return 0 };
         let message: Value = serde_json::from_str(&line).expect("the bridge writes whole messages");
