@@ -51,12 +51,14 @@ pub(crate) fn router(workloads: Arc<Workloads>, verifier: Arc<Verifier>) -> Rout
 impl IntoResponse for Error {
     fn into_response(self) -> Response<Body> {
         let problem = self.problem();
-        match &self {
-            Self::Host(error) => tracing::error!(%error, "host"),
-            other => tracing::info!(error = %other, "refused"),
+        if let Self::Host(error) = &self {
+            tracing::error!(%error, "host");
+        } else {
+            tracing::info!(error = %self, "refused");
         }
         let mut response = Response::new(Body::from(serde_json::to_vec(&problem).unwrap_or_default()));
-        *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() =
+            StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Self::BackingOff { retry_after, .. } = &self {
             let seconds = retry_after.as_secs().saturating_add(1);
@@ -89,7 +91,11 @@ fn json(value: &impl serde::Serialize) -> Response<Body> {
     response
 }
 
-async fn make(State(api): State<Api>, Path(name): Path<String>, body: Bytes) -> Result<Response<Body>, Error> {
+async fn make(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Response<Body>, Error> {
     let name = named(&name)?;
     if body.len() > MAX_SPEC_BYTES {
         return Err(Error::TooLarge { limit: MAX_SPEC_BYTES });
@@ -99,7 +105,8 @@ async fn make(State(api): State<Api>, Path(name): Path<String>, body: Bytes) -> 
     // Finished even if the gateway hangs up: half a start helps nobody.
     let workloads = Arc::clone(&api.workloads);
     let made = tokio::spawn(async move { workloads.put(&name, spec).await }).await;
-    let made = made.map_err(|error| Error::Malformed { reason: format!("the request ended early: {error}") })??;
+    let made =
+        made.map_err(|error| Error::Malformed { reason: format!("the request ended early: {error}") })??;
     Ok(json(&made))
 }
 
@@ -114,7 +121,12 @@ async fn remove(State(api): State<Api>, Path(name): Path<String>) -> Result<Resp
     Ok(response)
 }
 
-async fn call(State(api): State<Api>, Path(name): Path<String>, headers: HeaderMap, body: Bytes) -> Result<Response<Body>, Error> {
+async fn call(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response<Body>, Error> {
     api.workloads.call(&named(&name)?, &headers, body).await
 }
 

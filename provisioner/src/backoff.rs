@@ -30,7 +30,8 @@ impl BackOff {
         if self.started.take().is_some_and(|since| now.duration_since(since) >= STEADY) {
             self.failures = 0;
         }
-        let wait = settings.first_back_off.saturating_mul(1 << self.failures.min(16)).min(settings.longest_back_off);
+        let wait =
+            settings.first_back_off.saturating_mul(1 << self.failures.min(16)).min(settings.longest_back_off);
         self.failures = self.failures.saturating_add(1);
         self.until = Some(now + wait);
         reason.clone_into(&mut self.reason);

@@ -13,8 +13,9 @@ use bollard::models::{
     IpamConfig, NetworkCreateRequest, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder,
-    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder,
+    EventsOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StatsOptionsBuilder,
+    StopContainerOptionsBuilder,
 };
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -24,8 +25,8 @@ use schemas::names::WorkloadName;
 use schemas::provisioner::WorkloadEvent;
 
 use crate::host::{
-    Attachment, Container, ContainerBody, ContainerId, ContainerState, DockerHost, Ending, Frame, HostError, HostFacts,
-    Image, ImageConfig, Network, Usage, WORKLOAD_LABEL,
+    Attachment, Container, ContainerBody, ContainerId, ContainerState, DockerHost, Ending, Frame, HostError,
+    HostFacts, Image, ImageConfig, Network, Usage, WORKLOAD_LABEL,
 };
 
 /// Longer than the slowest answer of a loaded daemon, shorter than a caller's patience.
@@ -49,10 +50,16 @@ impl Engine {
     /// # Errors
     /// When the address has no form we know, or its socket is missing.
     pub fn connect(address: &str) -> Result<Self, HostError> {
-        let unreachable = |error: &Error| HostError::Unreachable { address: address.to_owned(), reason: error.to_string() };
+        let unreachable =
+            |error: &Error| HostError::Unreachable { address: address.to_owned(), reason: error.to_string() };
         let docker = Docker::connect_with_host(address).map_err(|error| unreachable(&error))?;
         let patient = docker.clone().with_timeout(IMPORT_TIMEOUT);
-        Ok(Self { address: address.to_owned(), docker: docker.with_timeout(TIMEOUT), patient, networks: tokio::sync::Mutex::default() })
+        Ok(Self {
+            address: address.to_owned(),
+            docker: docker.with_timeout(TIMEOUT),
+            patient,
+            networks: tokio::sync::Mutex::default(),
+        })
     }
 
     fn failed(&self, what: &str, error: Error) -> HostError {
@@ -103,7 +110,10 @@ fn create_body(body: &ContainerBody) -> ContainerCreateBody {
             init: Some(body.init),
             ipc_mode: Some(body.ipc.clone()),
             log_config: Some(HostConfigLogConfig { typ: Some(body.log_driver.clone()), config: None }),
-            restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
+            restart_policy: Some(RestartPolicy {
+                name: Some(RestartPolicyNameEnum::NO),
+                maximum_retry_count: None,
+            }),
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()
@@ -132,7 +142,8 @@ fn container(summary: ContainerSummary) -> Option<Container> {
 /// One of the 4,096 small ranges of 10.213.0.0/16. Docker's default pools hold some thirty networks, these hold a toolbox each.
 fn subnet(name: &str, attempt: u16) -> String {
     let digest = Sha256Hex::of(name.as_bytes());
-    let start = digest.as_str().get(..4).and_then(|hex| u16::from_str_radix(hex, 16).ok()).unwrap_or_default();
+    let start =
+        digest.as_str().get(..4).and_then(|hex| u16::from_str_radix(hex, 16).ok()).unwrap_or_default();
     let slot = start.wrapping_add(attempt) % 4096;
     format!("10.213.{}.{}/28", slot / 16, (slot % 16) * 16)
 }
@@ -163,7 +174,12 @@ impl DockerHost for Engine {
         Ok(Some(Image { id, labels: labels.into_iter().collect() }))
     }
 
-    async fn import(&self, name: &ImageReference, rootfs: &Path, config: &ImageConfig) -> Result<ImageDigest, HostError> {
+    async fn import(
+        &self,
+        name: &ImageReference,
+        rootfs: &Path,
+        config: &ImageConfig,
+    ) -> Result<ImageDigest, HostError> {
         let refused = |reason: String| HostError::Refused { reason };
         let quoted = |text: &str| serde_json::to_string(text).unwrap_or_default();
         let mut changes = vec![
@@ -172,11 +188,14 @@ impl DockerHost for Engine {
             format!("WORKDIR {}", config.directory),
         ];
         changes.extend(config.env.iter().map(|(name, value)| format!("ENV {name}={}", quoted(value))));
-        changes.extend(config.labels.iter().map(|(name, value)| format!("LABEL {}={}", quoted(name), quoted(value))));
+        changes.extend(
+            config.labels.iter().map(|(name, value)| format!("LABEL {}={}", quoted(name), quoted(value))),
+        );
         let file = tokio::fs::File::open(rootfs).await.map_err(|error| refused(error.to_string()))?;
         let archive = tokio_util::io::ReaderStream::with_capacity(file, 256 * 1024);
         let (repo, tag) = name.as_str().rsplit_once(':').unwrap_or((name.as_str(), "latest"));
-        let options = CreateImageOptionsBuilder::default().from_src("-").repo(repo).tag(tag).changes(changes).build();
+        let options =
+            CreateImageOptionsBuilder::default().from_src("-").repo(repo).tag(tag).changes(changes).build();
         self.patient
             .create_image(Some(options), Some(bollard::body_try_stream(archive)), None)
             .try_collect::<Vec<_>>()
@@ -187,10 +206,12 @@ impl DockerHost for Engine {
     }
 
     async fn containers(&self, workload: Option<&str>) -> Result<Vec<Container>, HostError> {
-        let label = workload.map_or_else(|| WORKLOAD_LABEL.to_owned(), |name| format!("{WORKLOAD_LABEL}={name}"));
+        let label =
+            workload.map_or_else(|| WORKLOAD_LABEL.to_owned(), |name| format!("{WORKLOAD_LABEL}={name}"));
         let filters = HashMap::from([("label", vec![label.as_str()])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let found = self.docker.list_containers(Some(options)).await.map_err(|error| self.failed("list", error))?;
+        let found =
+            self.docker.list_containers(Some(options)).await.map_err(|error| self.failed("list", error))?;
         Ok(found.into_iter().filter_map(container).collect())
     }
 
@@ -228,28 +249,41 @@ impl DockerHost for Engine {
         match self.docker.remove_container(&id.0, Some(options)).await {
             Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
             // Another removal is on its way to the same end.
-            Err(Error::DockerResponseServerError { status_code: 409, message }) if message.contains("in progress") => Ok(()),
+            Err(Error::DockerResponseServerError { status_code: 409, message })
+                if message.contains("in progress") =>
+            {
+                Ok(())
+            }
             Err(error) => Err(self.failed("container", error)),
         }
     }
 
     async fn attach(&self, id: &ContainerId) -> Result<Attachment, HostError> {
-        let options = AttachContainerOptionsBuilder::default().stdin(true).stdout(true).stderr(true).stream(true).build();
+        let options = AttachContainerOptionsBuilder::default()
+            .stdin(true)
+            .stdout(true)
+            .stderr(true)
+            .stream(true)
+            .build();
         let attached = self.docker.attach_container(&id.0, Some(options)).await;
         let attached = attached.map_err(|error| self.failed("container", error))?;
         let address = self.address.clone();
         let output = attached.output.map(move |frame| match frame {
             Ok(LogOutput::StdErr { message }) => Ok(Frame::Stderr(message)),
-            Ok(LogOutput::StdOut { message } | LogOutput::Console { message } | LogOutput::StdIn { message }) => {
-                Ok(Frame::Stdout(message))
-            }
+            Ok(
+                LogOutput::StdOut { message } | LogOutput::Console { message } | LogOutput::StdIn { message },
+            ) => Ok(Frame::Stdout(message)),
             Err(error) => Err(HostError::Unreachable { address: address.clone(), reason: error.to_string() }),
         });
         Ok(Attachment { output: output.boxed(), input: attached.input })
     }
 
     async fn ending(&self, id: &ContainerId) -> Result<Option<Ending>, HostError> {
-        let seen = self.docker.inspect_container(&id.0, None).await.map_err(|error| self.failed("container", error))?;
+        let seen = self
+            .docker
+            .inspect_container(&id.0, None)
+            .await
+            .map_err(|error| self.failed("container", error))?;
         let Some(state) = seen.state else { return Ok(None) };
         let ended = !state.running.unwrap_or_default();
         Ok(ended.then(|| Ending {
@@ -258,14 +292,37 @@ impl DockerHost for Engine {
         }))
     }
 
+    async fn ended(&self, id: &ContainerId) -> Result<Ending, HostError> {
+        loop {
+            let mut wait = std::pin::pin!(self.docker.wait_container(&id.0, None));
+            match wait.next().await {
+                // The exit code comes as an error; who killed it, only an inspection tells.
+                Some(Ok(_) | Err(Error::DockerContainerWaitError { .. })) => {}
+                Some(Err(Error::RequestTimeoutError)) | None => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                Some(Err(error)) => return Err(self.failed("container", error)),
+            }
+            if let Some(ending) = self.ending(id).await? {
+                return Ok(ending);
+            }
+        }
+    }
+
     async fn endpoint(&self, id: &ContainerId, network: &str, port: u16) -> Result<SocketAddr, HostError> {
-        let seen = self.docker.inspect_container(&id.0, None).await.map_err(|error| self.failed("container", error))?;
+        let seen = self
+            .docker
+            .inspect_container(&id.0, None)
+            .await
+            .map_err(|error| self.failed("container", error))?;
         seen.network_settings
             .and_then(|settings| settings.networks)
             .and_then(|networks| networks.get(network)?.ip_address.clone())
             .and_then(|address| address.parse::<IpAddr>().ok())
             .map(|address| SocketAddr::new(address, port))
-            .ok_or_else(|| HostError::Missing { what: format!("address of the container on network `{network}`") })
+            .ok_or_else(|| HostError::Missing {
+                what: format!("address of the container on network `{network}`"),
+            })
     }
 
     async fn usage(&self, id: &ContainerId) -> Result<Usage, HostError> {

@@ -83,9 +83,9 @@ impl Error {
             Self::Host(HostError::Unreachable { .. }) => {
                 (ProblemKind::HostUnreachable, 503, "Docker host unreachable")
             }
-            Self::Host(HostError::Missing { .. } | HostError::Conflict { .. } | HostError::Refused { .. }) => {
-                (ProblemKind::Internal, 500, "Docker host refused")
-            }
+            Self::Host(
+                HostError::Missing { .. } | HostError::Conflict { .. } | HostError::Refused { .. },
+            ) => (ProblemKind::Internal, 500, "Docker host refused"),
         };
         // Which check of a signature failed is for our log only.
         let detail = if matches!(self, Self::Unsigned(_)) { None } else { Some(self.to_string()) };

@@ -103,7 +103,10 @@ mod tests {
         assert_eq!(body.cap_drop, ["ALL"]);
         assert_eq!(body.security_opt, ["no-new-privileges"]);
         assert!(body.read_only_root && body.init && body.open_stdin);
-        assert_eq!((body.user.as_str(), body.ipc.as_str(), body.log_driver.as_str()), ("10001:10001", "none", "none"));
+        assert_eq!(
+            (body.user.as_str(), body.ipc.as_str(), body.log_driver.as_str()),
+            ("10001:10001", "none", "none")
+        );
         assert_eq!(body.tmpfs["/tmp"], "rw,noexec,nosuid,nodev,mode=1777,size=16m");
         assert_eq!((body.pids_limit, body.memory_bytes, body.nano_cpus), (64, 256 << 20, 1_000_000_000));
         assert_eq!(body.restart, "no");

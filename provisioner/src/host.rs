@@ -27,7 +27,9 @@ pub const TOOLBOX_LABEL: &str = "dev.ambit.toolbox";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
     /// Nothing answers there.
-    #[error("the Docker host `{address}` does not answer: {reason}; check that Docker runs and that we may use its socket")]
+    #[error(
+        "the Docker host `{address}` does not answer: {reason}; check that Docker runs and that we may use its socket"
+    )]
     Unreachable {
         /// The host's address.
         address: String,
@@ -222,7 +224,12 @@ pub trait DockerHost: Send + Sync + 'static {
     /// The image, if the host has it.
     async fn image(&self, reference: &str) -> Result<Option<Image>, HostError>;
     /// Makes an image of a tar archive with a root file system.
-    async fn import(&self, name: &ImageReference, rootfs: &Path, config: &ImageConfig) -> Result<ImageDigest, HostError>;
+    async fn import(
+        &self,
+        name: &ImageReference,
+        rootfs: &Path,
+        config: &ImageConfig,
+    ) -> Result<ImageDigest, HostError>;
     /// Our containers: all, or those of one workload.
     async fn containers(&self, workload: Option<&str>) -> Result<Vec<Container>, HostError>;
     /// Creates a container; [`HostError::Conflict`] when the name is taken.
@@ -241,6 +248,8 @@ pub trait DockerHost: Send + Sync + 'static {
     async fn attach(&self, id: &ContainerId) -> Result<Attachment, HostError>;
     /// How a container ended, if it did.
     async fn ending(&self, id: &ContainerId) -> Result<Option<Ending>, HostError>;
+    /// Waits until a container ends.
+    async fn ended(&self, id: &ContainerId) -> Result<Ending, HostError>;
     /// Where a port of a running container is reached from here.
     async fn endpoint(&self, id: &ContainerId, network: &str, port: u16) -> Result<SocketAddr, HostError>;
     /// What a container uses.

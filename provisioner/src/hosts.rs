@@ -37,7 +37,9 @@ impl Slot {
 
     /// Leave to start one container: two per core at once, since more only make each other late (`docker.md` §2).
     pub(crate) async fn leave_to_start(&self) -> Result<SemaphorePermit<'_>, Error> {
-        let bound = async { self.host.facts().await.map(|facts| Semaphore::new(facts.cores.saturating_mul(2).max(1))) };
+        let bound = async {
+            self.host.facts().await.map(|facts| Semaphore::new(facts.cores.saturating_mul(2).max(1)))
+        };
         let starts = self.starts.get_or_try_init(|| bound).await?;
         // The semaphore is never closed.
         starts.acquire().await.map_err(|error| Error::Host(HostError::Refused { reason: error.to_string() }))
@@ -45,7 +47,9 @@ impl Slot {
 
     /// What the host knows the spec's image by.
     pub(crate) async fn image(&self, spec: &WorkloadSpec) -> Result<String, Error> {
-        for reference in [spec.digest.as_str().to_owned(), hardening::pinned_reference(&spec.image, &spec.digest)] {
+        for reference in
+            [spec.digest.as_str().to_owned(), hardening::pinned_reference(&spec.image, &spec.digest)]
+        {
             if let Some(image) = self.host.image(&reference).await? {
                 return Ok(image.id.as_str().to_owned());
             }
@@ -112,11 +116,14 @@ impl Hosts {
     /// Where a workload lives: where its container is, else the host its toolbox hashes to (highest random weight), so
     /// that the servers of one toolbox share a network.
     pub(crate) fn home(&self, name: &WorkloadName, observed: &[(usize, Container)]) -> usize {
-        let lived = observed.iter().find(|(_, container)| container.name == name.as_str()).map(|(index, _)| *index);
+        let lived =
+            observed.iter().find(|(_, container)| container.name == name.as_str()).map(|(index, _)| *index);
         let toolbox = name.as_str().rsplit_once('.').map_or(name.as_str(), |(toolbox, _)| toolbox);
         let weight = |slot: &Slot| Sha256Hex::of(format!("{toolbox}\n{}", slot.address()).as_bytes());
         lived
-            .or_else(|| self.slots.iter().enumerate().max_by_key(|(_, slot)| weight(slot)).map(|(index, _)| index))
+            .or_else(|| {
+                self.slots.iter().enumerate().max_by_key(|(_, slot)| weight(slot)).map(|(index, _)| index)
+            })
             .unwrap_or_default()
     }
 

@@ -69,8 +69,16 @@ pub enum ImageError {
 /// What runs a server.
 #[derive(Debug, Clone, Copy)]
 enum Runtime {
-    Node { manifest: &'static str, lock: &'static str, entry: &'static str, arguments: &'static [&'static str] },
-    Python { requirements: &'static str, module: &'static str },
+    Node {
+        manifest: &'static str,
+        lock: &'static str,
+        entry: &'static str,
+        arguments: &'static [&'static str],
+    },
+    Python {
+        requirements: &'static str,
+        module: &'static str,
+    },
 }
 
 /// A server we know how to build.
@@ -134,7 +142,11 @@ pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
 ///
 /// # Errors
 /// Says what is missing on this machine, or what failed.
-pub async fn build(host: &dyn DockerHost, recipe: &Recipe, progress: Progress<'_>) -> Result<BuiltImage, ImageError> {
+pub async fn build(
+    host: &dyn DockerHost,
+    recipe: &Recipe,
+    progress: Progress<'_>,
+) -> Result<BuiltImage, ImageError> {
     let reference = ImageReference::parse(recipe.image)?;
     let hash = Sha256Hex::of(format!("{REVISION}\n{:?}", recipe.runtime).as_bytes());
     if let Some(digest) = present(host, &reference, &hash).await? {
@@ -174,14 +186,20 @@ pub async fn from_binary(
     let mut rootfs = Rootfs::new();
     rootfs.file("usr/bin/server", program, 0o755);
     rootfs.libraries(&[program.to_owned()]).await?;
-    let entrypoint = std::iter::once("/usr/bin/server").chain(arguments.iter().copied()).map(str::to_owned).collect();
+    let entrypoint =
+        std::iter::once("/usr/bin/server").chain(arguments.iter().copied()).map(str::to_owned).collect();
     let config = ImageConfig { entrypoint, directory: "/".to_owned(), ..ImageConfig::default() };
     import(host, reference, &hash, &stage, rootfs, config, progress).await
 }
 
-async fn present(host: &dyn DockerHost, reference: &ImageReference, hash: &Sha256Hex) -> Result<Option<ImageDigest>, ImageError> {
+async fn present(
+    host: &dyn DockerHost,
+    reference: &ImageReference,
+    hash: &Sha256Hex,
+) -> Result<Option<ImageDigest>, ImageError> {
     let image = host.image(reference.as_str()).await?;
-    let same = image.filter(|image| image.labels.get(RECIPE_LABEL).map(String::as_str) == Some(hash.as_str()));
+    let same =
+        image.filter(|image| image.labels.get(RECIPE_LABEL).map(String::as_str) == Some(hash.as_str()));
     Ok(same.map(|image| image.id))
 }
 
@@ -196,7 +214,7 @@ async fn import(
 ) -> Result<BuiltImage, ImageError> {
     progress("packing the root file system");
     let archive = stage.path("rootfs.tar");
-    config.user = USER.to_owned();
+    USER.clone_into(&mut config.user);
     config.labels.insert(RECIPE_LABEL.to_owned(), hash.as_str().to_owned());
     config.env.push(("HOME".to_owned(), "/tmp".to_owned()));
     if let Some(path) = rootfs.library_path() {
@@ -217,7 +235,8 @@ struct Stage(PathBuf);
 
 impl Stage {
     fn new() -> Result<Self, ImageError> {
-        let noise = getrandom::u64().map_err(|error| io(Path::new("/dev/urandom"), std::io::Error::other(error)))?;
+        let noise =
+            getrandom::u64().map_err(|error| io(Path::new("/dev/urandom"), std::io::Error::other(error)))?;
         let path = std::env::temp_dir().join(format!("ambit-image-{noise:016x}"));
         std::fs::create_dir_all(&path).map_err(|error| io(&path, error))?;
         Ok(Self(path))

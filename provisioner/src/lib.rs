@@ -15,8 +15,8 @@ mod hosts;
 pub mod images;
 pub mod plan;
 mod settings;
-pub mod simulated;
 pub mod signature;
+pub mod simulated;
 mod start;
 mod workloads;
 
@@ -74,7 +74,8 @@ impl Provisioner {
     pub fn background(&self) -> impl Future<Output = ()> + Send + 'static {
         let workloads = Arc::clone(&self.workloads);
         async move {
-            let every = (workloads.settings.pause_after / 4).clamp(Duration::from_millis(100), Duration::from_secs(15));
+            let every = (workloads.settings.pause_after / 4)
+                .clamp(Duration::from_millis(100), Duration::from_secs(15));
             loop {
                 tokio::time::sleep(every).await;
                 workloads.put_to_sleep().await;

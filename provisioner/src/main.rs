@@ -18,7 +18,12 @@ struct Options {
     #[arg(long, env = "AMBIT_PROVISIONER_KEY_FILE")]
     key_file: PathBuf,
     /// Docker hosts; repeat for several.
-    #[arg(long = "host", default_value = "unix:///var/run/docker.sock", env = "AMBIT_DOCKER_HOSTS", value_delimiter = ',')]
+    #[arg(
+        long = "host",
+        default_value = "unix:///var/run/docker.sock",
+        env = "AMBIT_DOCKER_HOSTS",
+        value_delimiter = ','
+    )]
     hosts: Vec<String>,
     /// Pause a workload after this many idle seconds.
     #[arg(long, default_value_t = 300)]
@@ -51,9 +56,9 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
-    let key = tokio::fs::read(&options.key_file).await.map_err(|error| {
-        format!("the key file `{}` cannot be read: {error}", options.key_file.display())
-    })?;
+    let key = tokio::fs::read(&options.key_file)
+        .await
+        .map_err(|error| format!("the key file `{}` cannot be read: {error}", options.key_file.display()))?;
     let settings = Settings {
         pause_after: std::time::Duration::from_secs(options.pause_after),
         stop_after: std::time::Duration::from_secs(options.stop_after),

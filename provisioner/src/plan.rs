@@ -115,7 +115,10 @@ mod tests {
                 Step::Remove(id) => next.containers.retain(|c| c.id != *id),
                 Step::EnsureNetwork => {}
                 Step::Create => {
-                    assert!(!next.containers.iter().any(|c| c.name == next.name.as_str()), "the name is taken");
+                    assert!(
+                        !next.containers.iter().any(|c| c.name == next.name.as_str()),
+                        "the name is taken"
+                    );
                     let hash = hardening::spec_hash(spec.unwrap());
                     next.containers.push(container(99, next.name.as_str(), &hash, ContainerState::Created));
                 }
@@ -201,14 +204,19 @@ mod tests {
         let hash = hardening::spec_hash(&spec);
         let name = WorkloadName::parse("o.t.s").unwrap();
         let id = |n: usize| ContainerId(format!("c{n}"));
-        let case = |containers: Vec<Container>| {
-            plan(Some(&spec), &Observed { name: name.clone(), containers })
-        };
+        let case =
+            |containers: Vec<Container>| plan(Some(&spec), &Observed { name: name.clone(), containers });
         assert_eq!(case(vec![]), [Step::Create, Step::Start(None)]);
         assert_eq!(case(vec![container(0, "o.t.s", &hash, ContainerState::Running)]), []);
         assert_eq!(case(vec![container(0, "o.t.s", &hash, ContainerState::Paused)]), [Step::Unpause(id(0))]);
-        assert_eq!(case(vec![container(0, "o.t.s", &hash, ContainerState::Exited)]), [Step::Start(Some(id(0)))]);
-        assert_eq!(case(vec![container(0, "o.t.s", &hash, ContainerState::Created)]), [Step::Start(Some(id(0)))]);
+        assert_eq!(
+            case(vec![container(0, "o.t.s", &hash, ContainerState::Exited)]),
+            [Step::Start(Some(id(0)))]
+        );
+        assert_eq!(
+            case(vec![container(0, "o.t.s", &hash, ContainerState::Created)]),
+            [Step::Start(Some(id(0)))]
+        );
         assert_eq!(
             case(vec![container(0, "o.t.s", "old", ContainerState::Running)]),
             [Step::Remove(id(0)), Step::Create, Step::Start(None)]

@@ -56,7 +56,10 @@ impl SharedKey {
     pub fn sign(&self, method: &str, path: &str, body: &[u8], at: Timestamp, nonce: [u8; 16]) -> String {
         let nonce = URL_SAFE_NO_PAD.encode(nonce);
         let base = signature_base(method, path, at, &nonce, Sha256Hex::of(body).as_str());
-        let mac = self.mac(&base).map(|mac| URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())).unwrap_or_default();
+        let mac = self
+            .mac(&base)
+            .map(|mac| URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+            .unwrap_or_default();
         format!("v1 ts={},nonce={nonce},mac={mac}", at.0)
     }
 }
@@ -98,7 +101,11 @@ impl<'a> Claim<'a> {
         let fields = header.strip_prefix("v1 ").ok_or(Refusal::Malformed)?;
         let mut parts = fields.split(',');
         let mut field = |name: &str| {
-            parts.next().and_then(|part| part.strip_prefix(name)).and_then(|part| part.strip_prefix('=')).ok_or(Refusal::Malformed)
+            parts
+                .next()
+                .and_then(|part| part.strip_prefix(name))
+                .and_then(|part| part.strip_prefix('='))
+                .ok_or(Refusal::Malformed)
         };
         let at = Timestamp(field("ts")?.parse().map_err(|_| Refusal::Malformed)?);
         let nonce = field("nonce")?;
@@ -142,7 +149,14 @@ impl Verifier {
     ///
     /// # Errors
     /// Says what is wrong with it.
-    pub fn verify(&self, claim: &Claim<'_>, method: &str, path: &str, body: &[u8], now: Timestamp) -> Result<(), Refusal> {
+    pub fn verify(
+        &self,
+        claim: &Claim<'_>,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         claim.fresh(now)?;
         let base = signature_base(method, path, claim.at, claim.nonce, Sha256Hex::of(body).as_str());
         // `verify_slice` compares in constant time.
@@ -181,8 +195,14 @@ mod tests {
         assert_eq!(verdict(&header, "POST", "/v1/workloads/b/mcp", b"{}", AT), Err(Refusal::Wrong));
         assert_eq!(verdict(&header, "POST", "/v1/workloads/a/mcp?x", b"{}", AT), Err(Refusal::Wrong));
         assert_eq!(verdict(&header, "POST", "/v1/workloads/a/mcp", b"{ }", AT), Err(Refusal::Wrong));
-        assert_eq!(verdict(&header, "POST", "/v1/workloads/a/mcp", b"{}", AT.plus(30_001)), Err(Refusal::Stale));
-        assert_eq!(verdict(&header, "POST", "/v1/workloads/a/mcp", b"{}", AT.plus(-30_001)), Err(Refusal::Stale));
+        assert_eq!(
+            verdict(&header, "POST", "/v1/workloads/a/mcp", b"{}", AT.plus(30_001)),
+            Err(Refusal::Stale)
+        );
+        assert_eq!(
+            verdict(&header, "POST", "/v1/workloads/a/mcp", b"{}", AT.plus(-30_001)),
+            Err(Refusal::Stale)
+        );
         let other = SharedKey::new([8; 32]).sign("POST", "/v1/workloads/a/mcp", b"{}", AT, [1; 16]);
         assert_eq!(verdict(&other, "POST", "/v1/workloads/a/mcp", b"{}", AT), Err(Refusal::Wrong));
     }
@@ -195,13 +215,19 @@ mod tests {
         let again = |now| verifier.verify(&Claim::parse(&header).unwrap(), "GET", "/v1/status", b"", now);
         assert_eq!(again(AT.plus(-30_000)), Ok(()));
         assert_eq!(again(AT), Err(Refusal::Replayed));
-        assert_eq!(again(AT.plus(30_000)), Err(Refusal::Replayed), "swept, but not forgotten while it could be used");
+        assert_eq!(
+            again(AT.plus(30_000)),
+            Err(Refusal::Replayed),
+            "swept, but not forgotten while it could be used"
+        );
         assert_eq!(again(AT.plus(30_001)), Err(Refusal::Stale));
     }
 
     #[test]
     fn forms() {
-        for bad in ["", "v1", "v1 ts=1", "v2 ts=1,nonce=a,mac=b", "v1 ts=x,nonce=a,mac=b", "v1 nonce=a,ts=1,mac=b"] {
+        for bad in
+            ["", "v1", "v1 ts=1", "v2 ts=1,nonce=a,mac=b", "v1 ts=x,nonce=a,mac=b", "v1 nonce=a,ts=1,mac=b"]
+        {
             assert!(Claim::parse(bad).is_err(), "{bad}");
         }
         assert!(SharedKey::parse(&[1; 32]).is_ok());

@@ -20,8 +20,8 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::AbortHandle;
 
 use crate::host::{
-    Attachment, Container, ContainerBody, ContainerId, ContainerState, DockerHost, Ending, Frame, HostError, HostFacts,
-    Image, ImageConfig, Network, Usage, WORKLOAD_LABEL,
+    Attachment, Container, ContainerBody, ContainerId, ContainerState, DockerHost, Ending, Frame, HostError,
+    HostFacts, Image, ImageConfig, Network, Usage, WORKLOAD_LABEL,
 };
 
 /// The standard streams of a simulated server.
@@ -129,7 +129,8 @@ impl Simulated {
 
     /// Ends a container's process as `kill -9` would.
     pub fn kill(&self, name: &str) {
-        let found = self.world().containers.iter().find(|(_, p)| p.name == name).map(|(id, p)| (id.clone(), p.life));
+        let found =
+            self.world().containers.iter().find(|(_, p)| p.name == name).map(|(id, p)| (id.clone(), p.life));
         if let Some((id, life)) = found {
             self.ended(&id, life, 137);
         }
@@ -137,11 +138,16 @@ impl Simulated {
 
     /// What a container was made from.
     pub fn body(&self, name: &str) -> Option<ContainerBody> {
-        self.world().containers.values().find(|process| process.name == name).map(|process| process.body.clone())
+        self.world()
+            .containers
+            .values()
+            .find(|process| process.name == name)
+            .map(|process| process.body.clone())
     }
 
     fn told(&self, process: &Process, event: &str) {
-        let workload = process.body.labels.get(WORKLOAD_LABEL).and_then(|name| WorkloadName::parse(name).ok());
+        let workload =
+            process.body.labels.get(WORKLOAD_LABEL).and_then(|name| WorkloadName::parse(name).ok());
         if let Some(workload) = workload {
             let _ = self.events.send(WorkloadEvent { workload, event: event.to_owned(), at: Timestamp(0) });
         }
@@ -149,7 +155,9 @@ impl Simulated {
 
     fn ended(&self, id: &ContainerId, life: u64, code: i64) {
         let mut world = self.world();
-        let Some(process) = world.containers.get_mut(id).filter(|process| process.life == life) else { return };
+        let Some(process) = world.containers.get_mut(id).filter(|process| process.life == life) else {
+            return;
+        };
         if !matches!(process.state, ContainerState::Running | ContainerState::Paused) {
             return;
         }
@@ -164,7 +172,11 @@ impl Simulated {
     }
 
     /// One step: may fail before or after its effect.
-    fn step<T>(&self, name: &str, effect: impl FnOnce(&mut World) -> Result<T, HostError>) -> Result<T, HostError> {
+    fn step<T>(
+        &self,
+        name: &str,
+        effect: impl FnOnce(&mut World) -> Result<T, HostError>,
+    ) -> Result<T, HostError> {
         let mut world = self.world();
         let strikes = match &mut world.fault {
             Some((0, fault)) => Some(*fault),
@@ -174,7 +186,10 @@ impl Simulated {
             }
             None => None,
         };
-        let failed = || HostError::Unreachable { address: "simulated".to_owned(), reason: format!("`{name}` was cut off") };
+        let failed = || HostError::Unreachable {
+            address: "simulated".to_owned(),
+            reason: format!("`{name}` was cut off"),
+        };
         if strikes.is_some() {
             world.fault = None;
         }
@@ -258,11 +273,18 @@ impl DockerHost for Simulated {
         if let Some(image) = world.images.get(reference) {
             return Ok(Some(image.clone()));
         }
-        let id = ImageDigest::parse(reference).ok().filter(|_| !world.missing.iter().any(|gone| gone == reference));
+        let id = ImageDigest::parse(reference)
+            .ok()
+            .filter(|_| !world.missing.iter().any(|gone| gone == reference));
         Ok(id.map(|id| Image { id, labels: BTreeMap::new() }))
     }
 
-    async fn import(&self, name: &ImageReference, _rootfs: &Path, config: &ImageConfig) -> Result<ImageDigest, HostError> {
+    async fn import(
+        &self,
+        name: &ImageReference,
+        _rootfs: &Path,
+        config: &ImageConfig,
+    ) -> Result<ImageDigest, HostError> {
         let id = format!("sha256:{}", Sha256Hex::of(format!("{name}{config:?}").as_bytes()));
         let id = ImageDigest::parse(&id).map_err(|error| HostError::Refused { reason: error.to_string() })?;
         self.step("import", |world| {
@@ -372,7 +394,8 @@ impl DockerHost for Simulated {
                 let _ = stdin.map(|stdin| stdin.send(piece));
             }
         });
-        let output = stream::unfold(receiver, |mut receiver| async { Some((Ok(receiver.recv().await?), receiver)) });
+        let output =
+            stream::unfold(receiver, |mut receiver| async { Some((Ok(receiver.recv().await?), receiver)) });
         Ok(Attachment { output: output.boxed(), input: Box::pin(input) })
     }
 
@@ -381,6 +404,15 @@ impl DockerHost for Simulated {
         let process = container(&mut world, id)?;
         let runs = matches!(process.state, ContainerState::Running | ContainerState::Paused);
         Ok((!runs).then_some(process.ending))
+    }
+
+    async fn ended(&self, id: &ContainerId) -> Result<Ending, HostError> {
+        loop {
+            if let Some(ending) = self.ending(id).await? {
+                return Ok(ending);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
     }
 
     async fn endpoint(&self, id: &ContainerId, _network: &str, port: u16) -> Result<SocketAddr, HostError> {

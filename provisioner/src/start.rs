@@ -16,7 +16,7 @@ use crate::bridge::link::Link;
 use crate::bridge::stdio::{GreetingError, StdioServer};
 use crate::error::Error;
 use crate::hardening;
-use crate::host::{ContainerId, DockerHost};
+use crate::host::{ContainerId, DockerHost, Ending};
 use crate::hosts::Slot;
 use crate::workloads::{Workload, Workloads};
 
@@ -38,13 +38,20 @@ impl Eras {
     }
 }
 
-/// How a container ended, in words. Docker may need a moment to know.
+fn in_words(ending: Ending) -> String {
+    if ending.out_of_memory {
+        "it ran out of memory and was killed".to_owned()
+    } else {
+        format!("it exited with code {}", ending.code)
+    }
+}
+
+/// How a container ended whose output has. Docker may need a moment to know.
 fn why(host: Arc<dyn DockerHost>, id: ContainerId) -> BoxFuture<'static, String> {
     async move {
         for _ in 0..20 {
             match host.ending(&id).await {
-                Ok(Some(ending)) if ending.out_of_memory => return "it ran out of memory and was killed".to_owned(),
-                Ok(Some(ending)) => return format!("it exited with code {}", ending.code),
+                Ok(Some(ending)) => return in_words(ending),
                 Ok(None) => tokio::time::sleep(Duration::from_millis(50)).await,
                 Err(error) => return format!("its container is gone ({error})"),
             }
@@ -52,6 +59,11 @@ fn why(host: Arc<dyn DockerHost>, id: ContainerId) -> BoxFuture<'static, String>
         "it closed its output".to_owned()
     }
     .boxed()
+}
+
+/// Waits for the end of a container whose connections may not show it: its network goes with it.
+fn end(host: Arc<dyn DockerHost>, id: ContainerId) -> BoxFuture<'static, String> {
+    async move { host.ended(&id).await.map_or_else(|error| format!("its container is gone ({error})"), in_words) }.boxed()
 }
 
 impl Workloads {
@@ -93,7 +105,9 @@ impl Workloads {
                 let _ = slot.host().stop(id, 1).await;
                 Err(match error {
                     GreetingError::Failed(error) => error,
-                    GreetingError::DiedOfProbe => Error::ServerFailed { reason: "it ended during its start".to_owned() },
+                    GreetingError::DiedOfProbe => {
+                        Error::ServerFailed { reason: "it ended during its start".to_owned() }
+                    }
                 })
             }
         }
@@ -113,7 +127,11 @@ impl Workloads {
                 // Attached before the start: not a byte is lost.
                 let attachment = slot.host().attach(id).await.map_err(host)?;
                 slot.host().start(id).await.map_err(host)?;
-                let link = Link::open(attachment, Arc::clone(&workload.logs), why(Arc::clone(slot.host()), id.clone()));
+                let link = Link::open(
+                    attachment,
+                    Arc::clone(&workload.logs),
+                    why(Arc::clone(slot.host()), id.clone()),
+                );
                 StdioServer::greet(link, era, self.settings.ready_within).await.map(Server::Stdio)
             }
             Transport::Http { .. } => {
@@ -123,12 +141,28 @@ impl Workloads {
         }
     }
 
-    async fn reach(&self, slot: &Slot, spec: &WorkloadSpec, id: &ContainerId, era: Option<Era>) -> Result<Server, Error> {
-        let (Transport::Http { port, path }, Some(network)) = (&spec.transport, hardening::network(spec)) else {
+    async fn reach(
+        &self,
+        slot: &Slot,
+        spec: &WorkloadSpec,
+        id: &ContainerId,
+        era: Option<Era>,
+    ) -> Result<Server, Error> {
+        let (Transport::Http { port, path }, Some(network)) = (&spec.transport, hardening::network(spec))
+        else {
             return Err(Error::Malformed { reason: "a stdio server has no address".to_owned() });
         };
         let address = slot.host().endpoint(id, &network.name, *port).await?;
-        Ok(Server::Http(HttpServer::greet(address, path, era, self.settings.ready_within).await?))
+        Ok(Server::Http(
+            HttpServer::greet(
+                address,
+                path,
+                era,
+                self.settings.ready_within,
+                end(Arc::clone(slot.host()), id.clone()),
+            )
+            .await?,
+        ))
     }
 
     /// Greets the server of a container that runs already; one that does not play along is started anew.
@@ -144,7 +178,11 @@ impl Workloads {
             Transport::Http { .. } => self.reach(slot, spec, id, era).await.ok(),
             Transport::Stdio => {
                 let attachment = slot.host().attach(id).await?;
-                let link = Link::open(attachment, Arc::clone(&workload.logs), why(Arc::clone(slot.host()), id.clone()));
+                let link = Link::open(
+                    attachment,
+                    Arc::clone(&workload.logs),
+                    why(Arc::clone(slot.host()), id.clone()),
+                );
                 let patience = self.settings.ready_within.min(Duration::from_secs(15));
                 StdioServer::greet(link, era, patience).await.ok().map(Server::Stdio)
             }

@@ -119,7 +119,10 @@ impl Workloads {
     pub(crate) async fn put(&self, name: &WorkloadName, spec: WorkloadSpec) -> Result<WorkloadStatus, Error> {
         let derived = WorkloadName::of(&spec.org, &spec.toolbox, &spec.server);
         if derived.as_ref() != Ok(name) {
-            let reason = format!("`{name}` is not the name of this spec, which is `{}.{}.{}`", spec.org, spec.toolbox, spec.server);
+            let reason = format!(
+                "`{name}` is not the name of this spec, which is `{}.{}.{}`",
+                spec.org, spec.toolbox, spec.server
+            );
             return Err(Error::Malformed { reason });
         }
         let workload = self.entry(name);
@@ -131,26 +134,32 @@ impl Workloads {
         }
         workload.touch();
         self.converge(&workload, &mut turn).await?;
-        let (spec, protocol) = (turn.spec.clone(), self.protocol(&workload));
+        let (spec, protocol) = (turn.spec.clone(), Self::protocol(&workload));
         drop(turn);
         let spec = spec.ok_or_else(|| Error::UnknownWorkload { name: name.clone() })?;
         Ok(status(name, &spec, WorkloadState::Running, protocol, None))
     }
 
     /// Answers one MCP message, waking the workload if it sleeps.
-    pub(crate) async fn call(self: &Arc<Self>, name: &WorkloadName, headers: &HeaderMap, body: Bytes) -> Result<Response<Body>, Error> {
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        name: &WorkloadName,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Body>, Error> {
         let workload = self.entry(name);
         // Counted before the server is looked up: whoever wants to pause it looks in the other order.
         let busy = Busy::new(&workload.busy);
         workload.touch();
-        let awake = match workload.awake() {
-            Some(awake) => awake,
-            None => {
-                // Finished even if the gateway hangs up: half a start helps nobody.
-                let (this, workload) = (Arc::clone(self), Arc::clone(&workload));
-                let woken = tokio::spawn(async move { this.wake(&workload).await }).await;
-                woken.map_err(|error| Error::ServerFailed { reason: format!("waking it ended early: {error}") })??
-            }
+        let awake = if let Some(awake) = workload.awake() {
+            awake
+        } else {
+            // Finished even if the gateway hangs up: half a start helps nobody.
+            let (this, workload) = (Arc::clone(self), Arc::clone(&workload));
+            let woken = tokio::spawn(async move { this.wake(&workload).await }).await;
+            woken.map_err(|error| Error::ServerFailed {
+                reason: format!("waking it ended early: {error}"),
+            })??
         };
         let answer = awake.server.answer(body, headers, awake.limit, busy).await;
         workload.touch();
@@ -166,11 +175,15 @@ impl Workloads {
         if turn.spec.is_none() {
             // We may have been restarted: what a container was made from is on its label.
             let found = self.hosts.containers(&workload.name).await?;
-            let spec = found.iter().find_map(|(_, container)| serde_json::from_str(container.labels.get(SPEC_LABEL)?).ok());
+            let spec = found
+                .iter()
+                .find_map(|(_, container)| serde_json::from_str(container.labels.get(SPEC_LABEL)?).ok());
             turn.spec = Some(spec.ok_or_else(|| Error::UnknownWorkload { name: workload.name.clone() })?);
         }
         self.converge(workload, &mut turn).await?;
-        workload.awake().ok_or_else(|| Error::ServerFailed { reason: "it ended as soon as it was up".to_owned() })
+        workload
+            .awake()
+            .ok_or_else(|| Error::ServerFailed { reason: "it ended as soon as it was up".to_owned() })
     }
 
     /// Walks from what is to what should be. Any step may have been the last before a crash: the next walk heals it.
@@ -188,7 +201,10 @@ impl Workloads {
         }
         let wait = turn.back_off.remaining();
         if wait > self.settings.patience {
-            return Err(Error::BackingOff { retry_after: wait, reason: turn.back_off.last_reason().to_owned() });
+            return Err(Error::BackingOff {
+                retry_after: wait,
+                reason: turn.back_off.last_reason().to_owned(),
+            });
         }
         tokio::time::sleep(wait).await;
         for last in [false, false, true] {
@@ -196,7 +212,9 @@ impl Workloads {
                 // Someone else changed the world under us: look again.
                 Err(Error::Host(HostError::Conflict { .. } | HostError::Missing { .. })) if !last => {}
                 Err(error) => {
-                    if let Error::ServerFailed { reason } | Error::Host(HostError::Refused { reason }) = &error {
+                    if let Error::ServerFailed { reason } | Error::Host(HostError::Refused { reason }) =
+                        &error
+                    {
                         turn.back_off.failed(reason, &self.settings);
                         workload.logs.note(&format!("start failed: {reason}"));
                     }
@@ -218,13 +236,19 @@ impl Workloads {
         turn.place.is_none() || self.hosts.made_from(&turn.place) != Some(hardening::spec_hash(spec))
     }
 
-    async fn attempt(&self, workload: &Workload, turn: &mut Turn, spec: &WorkloadSpec) -> Result<Arc<Server>, Error> {
+    async fn attempt(
+        &self,
+        workload: &Workload,
+        turn: &mut Turn,
+        spec: &WorkloadSpec,
+    ) -> Result<Arc<Server>, Error> {
         let observed = self.hosts.containers(&workload.name).await?;
         let home = self.hosts.home(&workload.name, &observed);
         let mut made: Option<ContainerId> = None;
         let mut server = None;
         for (index, slot) in self.hosts.all().iter().enumerate() {
-            let here: Vec<Container> = observed.iter().filter(|(at, _)| *at == index).map(|(_, c)| c.clone()).collect();
+            let here: Vec<Container> =
+                observed.iter().filter(|(at, _)| *at == index).map(|(_, c)| c.clone()).collect();
             let kept = here.iter().find(|c| c.name == workload.name.as_str()).map(|c| c.id.clone());
             let desired = (index == home).then_some(spec);
             let seen = Observed { name: workload.name.clone(), containers: here };
@@ -280,7 +304,10 @@ impl Workloads {
         for (index, container) in self.hosts.containers(name).await? {
             let Some(slot) = self.hosts.all().get(index) else { continue };
             slot.remove(&container.id).await?;
-            let label = container.labels.get(SPEC_LABEL).and_then(|json| serde_json::from_str::<WorkloadSpec>(json).ok());
+            let label = container
+                .labels
+                .get(SPEC_LABEL)
+                .and_then(|json| serde_json::from_str::<WorkloadSpec>(json).ok());
             if let Some(network) = label.as_ref().or(spec.as_ref()).and_then(hardening::network) {
                 slot.host().remove_network(&network.name).await?;
             }
@@ -314,7 +341,7 @@ impl Workloads {
         let mut reason = None;
         let mut protocol = None;
         if let Some(workload) = workload {
-            protocol = self.protocol(&workload);
+            protocol = Self::protocol(&workload);
             // Who holds the turn is working on it; what they will find is not known yet.
             let turn = tokio::time::timeout(Duration::from_millis(50), workload.turn.lock()).await.ok();
             reason = turn.and_then(|turn| turn.back_off.reason().map(str::to_owned));
@@ -322,20 +349,27 @@ impl Workloads {
         let state = match container.state {
             ContainerState::Running => WorkloadState::Running,
             ContainerState::Paused => WorkloadState::Paused,
-            ContainerState::Created | ContainerState::Exited | ContainerState::Dead if reason.is_some() => WorkloadState::Failed,
+            ContainerState::Created | ContainerState::Exited | ContainerState::Dead if reason.is_some() => {
+                WorkloadState::Failed
+            }
             ContainerState::Created => WorkloadState::Created,
             ContainerState::Exited | ContainerState::Dead => WorkloadState::Stopped,
         };
         Some(status(&name, &spec, state, protocol, reason))
     }
 
-    fn protocol(&self, workload: &Workload) -> Option<String> {
+    fn protocol(workload: &Workload) -> Option<String> {
         workload.awake().map(|awake| awake.server.greeting().protocol().to_owned())
     }
 
     /// What the server wrote that was no message.
     pub(crate) async fn logs(&self, name: &WorkloadName) -> Result<String, Error> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(name).map(|known| Arc::clone(&known.logs));
+        let known = self
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .map(|known| Arc::clone(&known.logs));
         match known {
             Some(logs) => Ok(logs.text()),
             // One of an earlier life of ours: there, but silent so far.

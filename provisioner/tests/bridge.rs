@@ -1,4 +1,12 @@
 //! The bridge through the real router, over a simulated host, against a server of each era.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that cannot go on says so and fails"
+)]
 
 mod rig;
 
@@ -52,7 +60,9 @@ impl Bench {
 
 #[tokio::test]
 async fn both_eras_look_the_same() {
-    for (era, protocol) in [(Era::Modern, "2026-07-28"), (Era::Legacy, "2025-11-25"), (Era::Brittle, "2025-11-25")] {
+    for (era, protocol) in
+        [(Era::Modern, "2026-07-28"), (Era::Legacy, "2025-11-25"), (Era::Brittle, "2025-11-25")]
+    {
         let bench = Bench::up(era).await;
         let (_, status) = bench.rig.json("GET", &format!("/v1/workloads/{NAME}"), "").await;
         assert_eq!(status["protocol"], protocol);
@@ -72,9 +82,19 @@ async fn both_eras_look_the_same() {
 async fn an_older_server_gets_what_it_knows_and_gives_what_is_needed() {
     let bench = Bench::up(Era::Legacy).await;
     let list = bench.rig.rpc(NAME, "tools/list", json!({"cursor": ""})).await;
-    assert_eq!((list.result()["ttlMs"].as_u64(), list.result()["cacheScope"].as_str()), (Some(60_000), Some("private")));
+    assert_eq!(
+        (list.result()["ttlMs"].as_u64(), list.result()["cacheScope"].as_str()),
+        (Some(60_000), Some("private"))
+    );
     assert_eq!(bench.saw("tools/list")[0]["params"], json!({"cursor": ""}));
-    let heard = bench.rig.rpc(NAME, "tools/call", json!({"name": "meta", "_meta": {"traceparent": "00-1", "com.example/x": [1]}})).await;
+    let heard = bench
+        .rig
+        .rpc(
+            NAME,
+            "tools/call",
+            json!({"name": "meta", "_meta": {"traceparent": "00-1", "com.example/x": [1]}}),
+        )
+        .await;
     assert_eq!(heard.text(), r#"{"com.example/x":[1],"traceparent":"00-1"}"#);
     let gone = bench.rig.rpc(NAME, "resources/read", json!({"uri": "test://none"})).await;
     assert_eq!(gone.last()["error"]["code"], -32602);
@@ -128,7 +148,10 @@ async fn progress_streams_to_whom_it_belongs() {
             assert_eq!(heard.headers["x-accel-buffering"], "no");
             assert_eq!(heard.messages.len(), 4);
             for notice in &heard.messages[..3] {
-                assert_eq!((&notice["params"]["progressToken"], &notice["params"]["message"]), (&json!(token), &json!(token)));
+                assert_eq!(
+                    (&notice["params"]["progressToken"], &notice["params"]["message"]),
+                    (&json!(token), &json!(token))
+                );
             }
             assert_eq!(heard.text(), "done");
         }
@@ -140,13 +163,15 @@ async fn progress_streams_to_whom_it_belongs() {
 #[tokio::test]
 async fn logs_go_to_who_asked_and_only_if_it_is_clear_who() {
     let bench = Bench::up(Era::Legacy).await;
-    let asking = json!({"name": "log", "arguments": {}, "_meta": {"io.modelcontextprotocol/logLevel": "warning"}});
+    let asking =
+        json!({"name": "log", "arguments": {}, "_meta": {"io.modelcontextprotocol/logLevel": "warning"}});
     let heard = bench.rig.rpc(NAME, "tools/call", asking.clone()).await;
     assert_eq!(heard.messages.len(), 2, "one is below the level: {:?}", heard.messages);
     assert_eq!(heard.messages[0]["params"]["level"], "error");
     assert_eq!(bench.saw("logging/setLevel")[0]["params"], json!({"level": "warning"}));
     assert_eq!(bench.tool("log", json!({})).await.messages.len(), 1, "not asked for");
-    let (heard, _) = tokio::join!(bench.rig.rpc(NAME, "tools/call", asking), bench.tool("later", json!({"ms": 100})));
+    let (heard, _) =
+        tokio::join!(bench.rig.rpc(NAME, "tools/call", asking), bench.tool("later", json!({"ms": 100})));
     assert_eq!(heard.messages.len(), 1, "whose it is cannot be told");
     assert!(bench.rig.logs(NAME).await.contains("psst"));
 }
@@ -177,7 +202,11 @@ async fn no_answer_in_time_is_a_timeout_and_cancels() {
 async fn a_crash_fails_every_call_clearly_and_the_next_call_restarts() {
     let bench = Bench::up(Era::Legacy).await;
     let waiting = bench.tool("later", json!({"ms": 1500}));
-    let streaming = bench.rig.rpc(NAME, "tools/call", json!({"name": "progress", "arguments": {}, "_meta": {"progressToken": 1}}));
+    let streaming = bench.rig.rpc(
+        NAME,
+        "tools/call",
+        json!({"name": "progress", "arguments": {}, "_meta": {"progressToken": 1}}),
+    );
     let crash = async {
         tokio::time::sleep(Duration::from_millis(4)).await;
         bench.tool("crash", json!({})).await
@@ -189,7 +218,11 @@ async fn a_crash_fails_every_call_clearly_and_the_next_call_restarts() {
         assert!(heard.last()["detail"].as_str().unwrap().contains("exited with code 9"));
     }
     assert_eq!(streaming.status, 200);
-    assert_eq!((&streaming.last()["id"], &streaming.last()["error"]["code"]), (&json!(1), &json!(-32603)), "{streaming:?}");
+    assert_eq!(
+        (&streaming.last()["id"], &streaming.last()["error"]["code"]),
+        (&json!(1), &json!(-32603)),
+        "{streaming:?}"
+    );
     assert_eq!(bench.tool("echo", json!({"message": "back"})).await.text(), "back");
     bench.host.kill(NAME);
     until("restarted", async || bench.tool("echo", json!({"message": "x"})).await.status == 200).await;
@@ -226,7 +259,8 @@ async fn ten_megabytes_pass_and_more_is_refused_both_ways() {
     assert_eq!(bench.tool("echo", json!({"message": text})).await.text().len(), 10_000_000);
     let heard = bench.tool("echo", json!({"message": "y".repeat(10 * 1024 * 1024)})).await;
     assert_eq!((heard.status.as_u16(), heard.last()["type"].as_str()), (413, Some("urn:ambit:too-large")));
-    let (big, small) = tokio::join!(bench.tool("big", json!({"bytes": 11_000_000})), bench.tool("later", json!({"ms": 50})));
+    let (big, small) =
+        tokio::join!(bench.tool("big", json!({"bytes": 11_000_000})), bench.tool("later", json!({"ms": 50})));
     assert_eq!(big.status, 502);
     assert!(big.last()["detail"].as_str().unwrap().contains("larger than"), "{big:?}");
     assert_eq!(small.text(), "late", "only the one that was too large fails");
@@ -241,7 +275,8 @@ async fn noise_is_kept_as_logs_and_requests_of_the_server_are_declined() {
     until("declined", async || {
         let seen = bench.seen.lock().unwrap();
         let of = |id: &str| seen.iter().find(|message| message["id"] == id).cloned();
-        of("s1").is_some_and(|m| m["error"]["code"] == -32601) && of("s2").is_some_and(|m| m["result"] == json!({}))
+        of("s1").is_some_and(|m| m["error"]["code"] == -32601)
+            && of("s2").is_some_and(|m| m["result"] == json!({}))
     })
     .await;
 }
@@ -250,9 +285,15 @@ async fn noise_is_kept_as_logs_and_requests_of_the_server_are_declined() {
 async fn what_a_modern_server_asks_for_passes_through() {
     let bench = Bench::up(Era::Modern).await;
     let heard = bench.tool("input", json!({})).await;
-    assert_eq!((&heard.result()["resultType"], &heard.result()["requestState"]), (&json!("input_required"), &json!("opaque")));
+    assert_eq!(
+        (&heard.result()["resultType"], &heard.result()["requestState"]),
+        (&json!("input_required"), &json!("opaque"))
+    );
     assert!(heard.headers.get("ambit-answer").is_none());
-    let heard = bench.rig.say(NAME, request(json!("sub"), "subscriptions/listen", json!({"notifications": {}}))).await;
+    let heard = bench
+        .rig
+        .say(NAME, request(json!("sub"), "subscriptions/listen", json!({"notifications": {}})))
+        .await;
     assert_eq!(heard.messages.len(), 3);
     let tag = "io.modelcontextprotocol/subscriptionId";
     assert_eq!(heard.messages[0]["params"]["_meta"][tag], "sub");
@@ -273,15 +314,23 @@ async fn listening_to_an_older_server() {
         serde_json::from_slice(piece.strip_prefix(b"data: ").unwrap()).unwrap()
     };
     let acknowledged = next().await;
-    assert_eq!(acknowledged["params"]["notifications"], json!({"toolsListChanged": true, "resourceSubscriptions": ["test://a"]}));
+    assert_eq!(
+        acknowledged["params"]["notifications"],
+        json!({"toolsListChanged": true, "resourceSubscriptions": ["test://a"]})
+    );
     assert_eq!(acknowledged["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 7);
     let other = bench.rig.open(NAME, request(json!(8), "subscriptions/listen", wants)).await;
     bench.tool("change", json!({})).await;
     assert_eq!(next().await["method"], "notifications/tools/list_changed");
     let updated = next().await;
-    assert_eq!((&updated["method"], &updated["params"]["uri"]), (&json!("notifications/resources/updated"), &json!("test://a")));
+    assert_eq!(
+        (&updated["method"], &updated["params"]["uri"]),
+        (&json!("notifications/resources/updated"), &json!("test://a"))
+    );
     assert_eq!(updated["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 7);
-    let subscribed = |bench: &Bench| bench.saw("resources/subscribe").iter().filter(|m| m["params"]["uri"] == "test://a").count();
+    let subscribed = |bench: &Bench| {
+        bench.saw("resources/subscribe").iter().filter(|m| m["params"]["uri"] == "test://a").count()
+    };
     assert_eq!(subscribed(&bench), 1, "the second listener shares the subscription");
     drop(other);
     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -294,7 +343,14 @@ async fn listening_to_an_older_server() {
 async fn malformed_messages_never_reach_the_server() {
     let bench = Bench::up(Era::Legacy).await;
     let before = bench.seen.lock().unwrap().len();
-    for bad in ["", "{", "[]", "null", r#"{"jsonrpc":"2.0","id":1}"#, r#"{"jsonrpc":"2.0","id":1,"method":"a","method":"b"}"#] {
+    for bad in [
+        "",
+        "{",
+        "[]",
+        "null",
+        r#"{"jsonrpc":"2.0","id":1}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"a","method":"b"}"#,
+    ] {
         let (status, body) = bench.rig.json("POST", &format!("/v1/workloads/{NAME}/mcp"), bad).await;
         assert_eq!((status.as_u16(), body["type"].as_str()), (400, Some("urn:ambit:malformed")), "{bad}");
     }

@@ -1,4 +1,12 @@
 //! Real containers on a real Docker host. Fails, with the reason, where there is none.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that cannot go on says so and fails"
+)]
 
 mod rig;
 
@@ -38,10 +46,17 @@ const PROBE: &str = include_str!("rig/probe.js");
 
 async fn probe(engine: &Engine, mode: &str) -> BuiltImage {
     let _one_at_a_time = BUILDING.lock().await;
-    let node = std::process::Command::new("node").args(["-p", "process.execPath"]).output().expect("these tests need Node");
+    let node = std::process::Command::new("node")
+        .args(["-p", "process.execPath"])
+        .output()
+        .expect("these tests need Node");
     let node = String::from_utf8(node.stdout).unwrap();
     let reference = ImageReference::parse(&format!("ambit/probe-{mode}:test")).unwrap();
-    images::from_binary(engine, &reference, node.trim().as_ref(), &["-e", PROBE, mode], &|line| eprintln!("{line}")).await.unwrap()
+    images::from_binary(engine, &reference, node.trim().as_ref(), &["-e", PROBE, mode], &|line| {
+        eprintln!("{line}")
+    })
+    .await
+    .unwrap()
 }
 
 fn spec(org: &str, server: &str, image: &BuiltImage) -> Value {
@@ -54,12 +69,16 @@ struct Cleanup(String);
 
 impl Drop for Cleanup {
     fn drop(&mut self) {
-        let listed = std::process::Command::new("docker").args(["ps", "-aq", "--filter", &format!("name=^/?{}", self.0)]).output();
+        let listed = std::process::Command::new("docker")
+            .args(["ps", "-aq", "--filter", &format!("name=^/?{}", self.0)])
+            .output();
         let ids = listed.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default();
         for id in ids.split_whitespace() {
             let _ = std::process::Command::new("docker").args(["rm", "-f", id]).output();
         }
-        let _ = std::process::Command::new("docker").args(["network", "rm", &format!("ambit.{}.t", self.0)]).output();
+        let _ = std::process::Command::new("docker")
+            .args(["network", "rm", &format!("ambit.{}.t", self.0)])
+            .output();
     }
 }
 
@@ -81,7 +100,10 @@ async fn everything_lists_and_calls() {
     let found = rig.rpc(&name, "server/discover", json!({})).await;
     assert_eq!(found.result()["supportedVersions"], json!(["2026-07-28"]));
     let list = rig.rpc(&name, "tools/list", json!({})).await;
-    assert_eq!((list.result()["resultType"].as_str(), list.result()["cacheScope"].as_str()), (Some("complete"), Some("private")));
+    assert_eq!(
+        (list.result()["resultType"].as_str(), list.result()["cacheScope"].as_str()),
+        (Some("complete"), Some("private"))
+    );
     assert_eq!(list.headers["ambit-answer"], "complete");
     assert!(list.result()["tools"].as_array().unwrap().iter().any(|tool| tool["name"] == "echo"));
     assert_eq!(rig.tool(&name, "echo", json!({"message": "hi"})).await.text(), "Echo: hi");
@@ -114,7 +136,13 @@ async fn time_tells_the_time() {
     eprintln!("time: cold start {} ms", started.elapsed().as_millis());
     assert_eq!(body["protocol"], "2026-07-28");
     let name = name_of(&spec);
-    let heard = rig.tool(&name, "convert_time", json!({"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"})).await;
+    let heard = rig
+        .tool(
+            &name,
+            "convert_time",
+            json!({"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"}),
+        )
+        .await;
     assert!(heard.text().contains("21:00"), "{}", heard.text());
     assert_eq!(heard.result()["resultType"], "complete");
 }
@@ -136,16 +164,32 @@ async fn hardening_holds_from_inside() {
     assert_eq!(report["status"]["NoNewPrivs"], "1");
     assert_eq!(report["status"]["Seccomp"], "2", "a seccomp filter");
     assert_eq!((&report["uid"], &report["gid"]), (&json!(10001), &json!(10001)));
-    assert!(!report["groups"].to_string().contains("0,") && report["groups"] != json!([0]), "{}", report["groups"]);
-    assert_eq!((&report["devices"], &report["routes"]), (&json!(["lo"]), &json!([])), "no network but loopback");
-    assert_eq!((&report["writeRoot"]["error"], &report["writeSrv"]["error"]), (&json!("EROFS"), &json!("EROFS")));
+    assert!(
+        !report["groups"].to_string().contains("0,") && report["groups"] != json!([0]),
+        "{}",
+        report["groups"]
+    );
+    assert_eq!(
+        (&report["devices"], &report["routes"]),
+        (&json!(["lo"]), &json!([])),
+        "no network but loopback"
+    );
+    assert_eq!(
+        (&report["writeRoot"]["error"], &report["writeSrv"]["error"]),
+        (&json!("EROFS"), &json!("EROFS"))
+    );
     assert!(report["writeTmp"].get("error").is_none(), "{report}");
     assert_eq!(report["fillTmp"]["error"], "ENOSPC", "/tmp is bounded");
     assert_eq!(report["runTmp"]["error"], "EACCES", "/tmp is noexec");
     assert_eq!(report["chown"]["error"], "EPERM");
     assert!(report["sysrq"].get("error").is_some() && report["shm"].get("error").is_some(), "{report}");
     let mounts = report["mounts"].to_string();
-    let tmp = report["mounts"].as_array().unwrap().iter().find(|m| m.as_str().unwrap().starts_with("tmpfs /tmp ")).unwrap();
+    let tmp = report["mounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|m| m.as_str().unwrap().starts_with("tmpfs /tmp "))
+        .unwrap();
     for option in ["rw", "nosuid", "nodev", "noexec"] {
         assert!(tmp.as_str().unwrap().contains(option), "{tmp}");
     }
@@ -161,10 +205,22 @@ async fn hardening_holds_from_inside() {
     let inspected = std::process::Command::new("docker").args(["inspect", &name]).output().unwrap();
     let inspected: Value = serde_json::from_slice(&inspected.stdout).unwrap();
     let host = &inspected[0]["HostConfig"];
-    assert_eq!((&host["LogConfig"]["Type"], &host["RestartPolicy"]["Name"], &host["NetworkMode"]), (&json!("none"), &json!("no"), &json!("none")));
-    assert_eq!((&host["Memory"], &host["MemorySwap"], &host["NanoCpus"]), (&json!(256 << 20), &json!(256 << 20), &json!(1_000_000_000)));
-    assert_eq!((&host["Privileged"], &host["IpcMode"], &host["Binds"]), (&json!(false), &json!("none"), &Value::Null));
-    assert!(inspected[0]["Image"] == spec["digest"] && inspected[0]["Config"]["Image"] == spec["digest"], "pinned by digest");
+    assert_eq!(
+        (&host["LogConfig"]["Type"], &host["RestartPolicy"]["Name"], &host["NetworkMode"]),
+        (&json!("none"), &json!("no"), &json!("none"))
+    );
+    assert_eq!(
+        (&host["Memory"], &host["MemorySwap"], &host["NanoCpus"]),
+        (&json!(256 << 20), &json!(256 << 20), &json!(1_000_000_000))
+    );
+    assert_eq!(
+        (&host["Privileged"], &host["IpcMode"], &host["Binds"]),
+        (&json!(false), &json!("none"), &Value::Null)
+    );
+    assert!(
+        inspected[0]["Image"] == spec["digest"] && inspected[0]["Config"]["Image"] == spec["digest"],
+        "pinned by digest"
+    );
     assert!(rig.logs(&name).await.contains("probe is up"));
 }
 
@@ -185,7 +241,11 @@ async fn killed_mid_call_is_told_and_restarted() {
     };
     let (waiting, killed) = tokio::join!(waiting, killing);
     for heard in [waiting, killed] {
-        assert_eq!((heard.status.as_u16(), heard.last()["type"].as_str()), (502, Some("urn:ambit:server-failed")), "{heard:?}");
+        assert_eq!(
+            (heard.status.as_u16(), heard.last()["type"].as_str()),
+            (502, Some("urn:ambit:server-failed")),
+            "{heard:?}"
+        );
         assert!(heard.last()["detail"].as_str().unwrap().contains("137"), "{heard:?}");
     }
     eprintln!("kill -9 told after {:?}", started.elapsed());
@@ -215,7 +275,15 @@ async fn adopted_after_a_restart_and_rid_of_duplicates() {
     for stray in ["stray-1", "stray-2"] {
         let image = spec["digest"].as_str().unwrap();
         let created = std::process::Command::new("docker")
-            .args(["create", "--network", "none", "--name", &format!("{org}-{stray}"), "--label", &label("dev.ambit.workload")])
+            .args([
+                "create",
+                "--network",
+                "none",
+                "--name",
+                &format!("{org}-{stray}"),
+                "--label",
+                &label("dev.ambit.workload"),
+            ])
             .args(["--label", &label("dev.ambit.spec-hash"), image])
             .output()
             .unwrap();
@@ -224,7 +292,11 @@ async fn adopted_after_a_restart_and_rid_of_duplicates() {
     assert_eq!(engine.containers(Some(&name)).await.unwrap().len(), 3);
     let third = provisioner(&engine, Settings::default());
     assert_eq!(third.put(&spec).await.0, 200);
-    assert_eq!(engine.containers(Some(&name)).await.unwrap(), made, "the strays are gone, the server runs on");
+    assert_eq!(
+        engine.containers(Some(&name)).await.unwrap(),
+        made,
+        "the strays are gone, the server runs on"
+    );
     // A crash between create and start: what is left is started, not made again.
     assert_eq!(third.json("DELETE", &format!("/v1/workloads/{name}"), "").await.0, 204);
     let created = {
@@ -243,14 +315,21 @@ async fn sleeps_and_wakes() {
     let engine = engine().await;
     let org = unique("sleep");
     let _cleanup = Cleanup(org.clone());
-    let settings = Settings { pause_after: Duration::from_millis(400), stop_after: Duration::from_secs(3), ..Settings::default() };
+    let settings = Settings {
+        pause_after: Duration::from_millis(400),
+        stop_after: Duration::from_secs(3),
+        ..Settings::default()
+    };
     let rig = provisioner(&engine, settings);
     let idle = tokio::spawn(rig.provisioner.background());
     let spec = spec(&org, "probe", &probe(&engine, "stdio").await);
     let name = name_of(&spec);
     assert_eq!(rig.put(&spec).await.0, 200);
     for (state, label) in [("paused", "paused"), ("stopped", "stopped")] {
-        rig::until(label, async || rig.json("GET", &format!("/v1/workloads/{name}"), "").await.1["state"] == state).await;
+        rig::until(label, async || {
+            rig.json("GET", &format!("/v1/workloads/{name}"), "").await.1["state"] == state
+        })
+        .await;
         let started = Instant::now();
         assert_eq!(rig.tool(&name, "echo", json!({"message": "x"})).await.text(), "x");
         eprintln!("woken from {label} in {:?}", started.elapsed());
@@ -277,19 +356,35 @@ async fn http_servers_on_their_own_network() {
     let name = name_of(&spec);
     assert_eq!(body["protocol"], "2025-11-25");
     assert_eq!(rig.tool(&name, "echo", json!({"message": "over http"})).await.text(), "over http");
-    let heard = rig.rpc(&name, "tools/call", json!({"name": "echo", "arguments": {"message": "m"}, "_meta": {"progressToken": "p"}})).await;
+    let heard = rig
+        .rpc(
+            &name,
+            "tools/call",
+            json!({"name": "echo", "arguments": {"message": "m"}, "_meta": {"progressToken": "p"}}),
+        )
+        .await;
     assert_eq!((heard.messages.len(), heard.messages[0]["params"]["progressToken"].as_str()), (2, Some("p")));
     rig.tool(&name, "forget", json!({})).await;
     assert_eq!(rig.tool(&name, "echo", json!({"message": "new session"})).await.text(), "new session");
     for (host, port) in [("169.254.169.254", 80), ("1.1.1.1", 443)] {
-        assert_ne!(rig.tool(&name, "dial", json!({"host": host, "port": port})).await.text(), "open", "{host}");
+        assert_ne!(
+            rig.tool(&name, "dial", json!({"host": host, "port": port})).await.text(),
+            "open",
+            "{host}"
+        );
     }
     let heard = rig.tool(&name, "die", json!({})).await;
     assert_eq!(heard.last()["type"], "urn:ambit:server-failed", "{heard:?}");
     assert_eq!(rig.tool(&name, "echo", json!({"message": "again"})).await.text(), "again");
     assert_eq!(rig.json("DELETE", &format!("/v1/workloads/{name}"), "").await.0, 204);
-    let networks = std::process::Command::new("docker").args(["network", "ls", "--format", "{{.Name}}"]).output().unwrap();
-    assert!(!String::from_utf8_lossy(&networks.stdout).contains(&format!("ambit.{org}.t")), "the network went too");
+    let networks = std::process::Command::new("docker")
+        .args(["network", "ls", "--format", "{{.Name}}"])
+        .output()
+        .unwrap();
+    assert!(
+        !String::from_utf8_lossy(&networks.stdout).contains(&format!("ambit.{org}.t")),
+        "the network went too"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

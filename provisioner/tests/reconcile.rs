@@ -1,4 +1,12 @@
 //! Workloads through the real router, over a simulated host: idempotent, adopted, healed, put to sleep; and signatures.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that cannot go on says so and fails"
+)]
 
 mod rig;
 
@@ -91,7 +99,11 @@ async fn a_fault_at_any_step_heals_at_the_next_put() {
                 assert!(nth >= 4, "list, create, attach, start: {nth}");
                 break;
             }
-            assert_eq!((status.as_u16(), body["type"].as_str()), (503, Some("urn:ambit:host-unreachable")), "step {nth}");
+            assert_eq!(
+                (status.as_u16(), body["type"].as_str()),
+                (503, Some("urn:ambit:host-unreachable")),
+                "step {nth}"
+            );
             // The same provisioner, and another life of it.
             for healer in [first, rig(&host, Settings::default())] {
                 let (status, body) = healer.put(&spec()).await;
@@ -108,8 +120,14 @@ async fn unknown_things_are_told_apart() {
     let host = host();
     let rig = rig(&host, Settings::default());
     let unknown = rig.rpc(NAME, "tools/list", json!({})).await;
-    assert_eq!((unknown.status.as_u16(), unknown.last()["type"].as_str()), (404, Some("urn:ambit:unknown-workload")));
-    assert_eq!(rig.json("GET", &format!("/v1/workloads/{NAME}"), "").await.1["type"], "urn:ambit:unknown-workload");
+    assert_eq!(
+        (unknown.status.as_u16(), unknown.last()["type"].as_str()),
+        (404, Some("urn:ambit:unknown-workload"))
+    );
+    assert_eq!(
+        rig.json("GET", &format!("/v1/workloads/{NAME}"), "").await.1["type"],
+        "urn:ambit:unknown-workload"
+    );
     host.lacks_image(&format!("sha256:{}", "0".repeat(64)));
     let (status, body) = rig.put(&spec()).await;
     assert_eq!((status.as_u16(), body["type"].as_str()), (404, Some("urn:ambit:unknown-image")));
@@ -150,7 +168,11 @@ async fn idle_workloads_sleep_and_wake() {
     let state = async || rig.json("GET", &format!("/v1/workloads/{NAME}"), "").await.1["state"].clone();
     until("paused", async || state().await == "paused").await;
     assert_eq!(echo(&rig).await, 200);
-    assert_eq!((count(&host, "unpause"), count(&host, "start"), count(&host, "attach")), (1, 1, 1), "as it was");
+    assert_eq!(
+        (count(&host, "unpause"), count(&host, "start"), count(&host, "attach")),
+        (1, 1, 1),
+        "as it was"
+    );
     until("stopped", async || state().await == "stopped").await;
     assert_eq!(echo(&rig).await, 200);
     assert_eq!((count(&host, "create"), count(&host, "start")), (1, 2));
@@ -169,7 +191,10 @@ async fn events_and_status_for_operators() {
     let event: Value = serde_json::from_slice(piece.strip_prefix(b"data: ").unwrap()).unwrap();
     assert_eq!((event["workload"].as_str(), event["event"].as_str()), (Some(NAME), Some("start")));
     let (_, status) = rig.json("GET", "/v1/status", "").await;
-    assert_eq!((status["hosts"][0]["docker"].as_str(), status["hosts"][0]["workloads"].as_u64()), (Some("simulated"), Some(1)));
+    assert_eq!(
+        (status["hosts"][0]["docker"].as_str(), status["hosts"][0]["workloads"].as_u64()),
+        (Some("simulated"), Some(1))
+    );
 }
 
 #[tokio::test]
@@ -201,7 +226,10 @@ async fn only_the_gateway_is_heard() {
         assert_eq!(response.status(), 401, "{what}");
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         let body = axum::body::to_bytes(response.into_body(), 9999).await.unwrap();
-        assert!(!String::from_utf8_lossy(&body).contains("detail"), "the caller is not told which check failed");
+        assert!(
+            !String::from_utf8_lossy(&body).contains("detail"),
+            "the caller is not told which check failed"
+        );
     }
     for path in ["/v1/workloads", "/v1/workloads/a/mcp", "/v1/events", "/v1/nothing", "/"] {
         assert_eq!(send(None, path).await.status(), 401, "{path}");

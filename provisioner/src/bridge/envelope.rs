@@ -136,7 +136,7 @@ pub(crate) struct Request<'a> {
     pub(crate) meta: Fields<'a>,
 }
 
-/// What was POSTed.
+/// What the gateway sent.
 #[derive(Debug)]
 pub(crate) enum Posted<'a> {
     Request(Request<'a>),
@@ -148,9 +148,12 @@ impl<'a> Posted<'a> {
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
         let malformed = |reason: &str| Error::Malformed { reason: reason.to_owned() };
         let text = std::str::from_utf8(body).map_err(|_| malformed("the message is not UTF-8"))?;
-        let envelope: Envelope<'a> = serde_json::from_str(text)
-            .map_err(|error| Error::Malformed { reason: format!("the message is no JSON-RPC object: {error}") })?;
-        let method = envelope.method.ok_or_else(|| malformed("the message has no `method`: only requests may be sent"))?;
+        let envelope: Envelope<'a> = serde_json::from_str(text).map_err(|error| Error::Malformed {
+            reason: format!("the message is no JSON-RPC object: {error}"),
+        })?;
+        let method = envelope
+            .method
+            .ok_or_else(|| malformed("the message has no `method`: only requests may be sent"))?;
         let Some(id) = envelope.id else { return Ok(Self::Notification) };
         if !id.get().starts_with(['"', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) {
             return Err(malformed("the `id` is neither text nor a number"));
@@ -161,7 +164,9 @@ impl<'a> Posted<'a> {
         };
         let meta = match params.0.iter().find(|(name, _)| name == "_meta") {
             // Straight from the parser, hence always borrowed.
-            Some((_, Cow::Borrowed(json))) => Fields::parse(json).ok_or_else(|| malformed("`_meta` is no object"))?,
+            Some((_, Cow::Borrowed(json))) => {
+                Fields::parse(json).ok_or_else(|| malformed("`_meta` is no object"))?
+            }
             _ => Fields::default(),
         };
         Ok(Self::Request(Request { id: id.get(), method, params, meta }))
@@ -219,8 +224,15 @@ mod tests {
     #[test]
     fn what_is_no_request() {
         for bad in [
-            "", "[]", "1", r#"{"id":1}"#, r#"{"id":1,"result":{}}"#, r#"{"id":1,"id":2,"method":"x"}"#,
-            r#"{"id":{},"method":"x"}"#, r#"{"id":1,"method":"x","params":[]}"#, r#"{"id":1,"method":"x"} {}"#,
+            "",
+            "[]",
+            "1",
+            r#"{"id":1}"#,
+            r#"{"id":1,"result":{}}"#,
+            r#"{"id":1,"id":2,"method":"x"}"#,
+            r#"{"id":{},"method":"x"}"#,
+            r#"{"id":1,"method":"x","params":[]}"#,
+            r#"{"id":1,"method":"x"} {}"#,
         ] {
             assert!(Posted::parse(bad.as_bytes()).is_err(), "{bad}");
         }

@@ -1,6 +1,9 @@
 //! Which MCP a server speaks. `server/discover` is asked first, since a server that speaks both is locked to the era of
 //! the first message; whoever does not know it gets the handshake.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 
 use crate::bridge::envelope::{
@@ -48,11 +51,17 @@ pub(crate) struct Handshake {
     pub(crate) protocol: String,
     /// The result of `server/discover` in its stead.
     pub(crate) discover: Bytes,
-    pub(crate) logging: bool,
-    pub(crate) tools_changes: bool,
-    pub(crate) prompts_changes: bool,
-    pub(crate) resources_changes: bool,
-    pub(crate) resources_subscribe: bool,
+    offers: BTreeSet<Offer>,
+}
+
+/// What an older server may offer beyond answering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Offer {
+    Logging,
+    ToolsChanges,
+    PromptsChanges,
+    ResourcesChanges,
+    ResourcesSubscribe,
 }
 
 impl Handshake {
@@ -65,11 +74,20 @@ impl Handshake {
             let inner = capabilities.get(capability).and_then(Fields::parse);
             inner.is_some_and(|inner| inner.get(name) == Some("true"))
         };
-        let tools_changes = flag("tools", "listChanged");
-        let prompts_changes = flag("prompts", "listChanged");
-        let resources_changes = flag("resources", "listChanged");
-        let resources_subscribe = flag("resources", "subscribe");
-        let logging = capabilities.get("logging").is_some();
+        let mut offers = BTreeSet::new();
+        for (capability, name, offer) in [
+            ("tools", "listChanged", Offer::ToolsChanges),
+            ("prompts", "listChanged", Offer::PromptsChanges),
+            ("resources", "listChanged", Offer::ResourcesChanges),
+            ("resources", "subscribe", Offer::ResourcesSubscribe),
+        ] {
+            if flag(capability, name) {
+                offers.insert(offer);
+            }
+        }
+        if capabilities.get("logging").is_some() {
+            offers.insert(Offer::Logging);
+        }
         // Tasks of 2025-11-25 are another protocol than the tasks extension of 2026-07-28.
         capabilities.retain(|name| name != "tasks");
         let mut discover = format!(
@@ -83,18 +101,14 @@ impl Handshake {
         }
         discover.push_str(",\"ttlMs\":60000,\"cacheScope\":\"private\"");
         if let Some(server) = fields.get("serverInfo") {
-            discover.push_str(&format!(",\"_meta\":{{{}:{server}}}", quote(SERVER_KEY)));
+            let _ = write!(discover, ",\"_meta\":{{{}:{server}}}", quote(SERVER_KEY));
         }
         discover.push('}');
-        Some(Self {
-            protocol,
-            discover: discover.into(),
-            logging,
-            tools_changes,
-            prompts_changes,
-            resources_changes,
-            resources_subscribe,
-        })
+        Some(Self { protocol, discover: discover.into(), offers })
+    }
+
+    pub(crate) fn offers(&self, offer: Offer) -> bool {
+        self.offers.contains(&offer)
     }
 }
 
@@ -104,7 +118,10 @@ fn client() -> String {
 
 /// Parameters of the `server/discover` we probe with.
 pub(crate) fn probe() -> String {
-    format!("{{\"_meta\":{{\"{VERSION_KEY}\":\"{MODERN}\",\"{CAPABILITIES_KEY}\":{{}},\"{CLIENT_KEY}\":{}}}}}", client())
+    format!(
+        "{{\"_meta\":{{\"{VERSION_KEY}\":\"{MODERN}\",\"{CAPABILITIES_KEY}\":{{}},\"{CLIENT_KEY}\":{}}}}}",
+        client()
+    )
 }
 
 /// Parameters of `initialize`. We declare nothing: what a shared server asks of its client cannot be attributed to a caller.
@@ -132,7 +149,8 @@ mod tests {
                 "serverInfo":{"name":"s","version":"1","icons":[]},"instructions":"be kind"}"#,
         )
         .unwrap();
-        assert!(handshake.tools_changes && !handshake.resources_subscribe && !handshake.logging);
+        assert!(handshake.offers(Offer::ToolsChanges));
+        assert!(!handshake.offers(Offer::ResourcesSubscribe) && !handshake.offers(Offer::Logging));
         let found: serde_json::Value = serde_json::from_slice(&handshake.discover).unwrap();
         assert_eq!(
             found,

@@ -20,7 +20,8 @@ pub(crate) enum Events {
 
 impl Events {
     pub(crate) fn of(response: Response<Incoming>) -> Self {
-        let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let kind =
+            response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if kind.starts_with("text/event-stream") {
             Self::Stream {
                 body: response.into_body(),
@@ -45,11 +46,15 @@ impl Events {
                     return Ok(Some(message));
                 }
                 let Some(frame) = body.frame().await else { return Ok(None) };
-                let frame = frame.map_err(|error| Error::ServerFailed { reason: format!("its stream broke off: {error}") })?;
+                let frame = frame.map_err(|error| Error::ServerFailed {
+                    reason: format!("its stream broke off: {error}"),
+                })?;
                 let Ok(piece) = frame.into_data() else { continue };
                 for line in lines.push(piece) {
                     let Line::Whole(line) = line else {
-                        return Err(Error::ServerFailed { reason: format!("its answer is larger than {MAX_MESSAGE_BYTES} bytes") });
+                        return Err(Error::ServerFailed {
+                            reason: format!("its answer is larger than {MAX_MESSAGE_BYTES} bytes"),
+                        });
                     };
                     let line = line.strip_suffix(b"\r").unwrap_or(&line);
                     if line.is_empty() {

@@ -64,7 +64,10 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    async fn bounded<T>(deadline: Option<(Instant, Duration)>, work: impl Future<Output = T>) -> Result<T, Error> {
+    async fn bounded<T>(
+        deadline: Option<(Instant, Duration)>,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Error> {
         match deadline {
             None => Ok(work.await),
             Some((instant, after)) => timeout_at(instant, work).await.map_err(|_| Error::Timeout { after }),
@@ -86,7 +89,10 @@ impl Exchange {
         }
     }
 
-    fn stream(self, first: Bytes) -> impl stream::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
+    fn stream(
+        self,
+        first: Bytes,
+    ) -> impl stream::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
         enum State {
             First(Bytes, Exchange),
             Running(Exchange),
@@ -96,14 +102,16 @@ impl Exchange {
             let (piece, next) = match state {
                 State::First(message, exchange) => (event(&message), State::Running(exchange)),
                 State::Running(mut exchange) => {
-                    let heard = timeout(KEEP_ALIVE, Self::bounded(exchange.deadline, exchange.notices.recv())).await;
+                    let heard =
+                        timeout(KEEP_ALIVE, Self::bounded(exchange.deadline, exchange.notices.recv())).await;
                     match heard {
                         Err(_) => (Bytes::from_static(b":\r\n\r\n"), State::Running(exchange)),
                         Ok(Ok(Some(message))) => (event(&message), State::Running(exchange)),
                         Ok(Err(error)) => (event(&failure(&exchange.id, &error)), State::Done),
                         Ok(Ok(None)) => {
                             let last = Self::bounded(exchange.deadline, exchange.answer).await.flatten();
-                            let message = last.map_or_else(|error| failure(&exchange.id, &error), |last| last.message);
+                            let message =
+                                last.map_or_else(|error| failure(&exchange.id, &error), |last| last.message);
                             (event(&message), State::Done)
                         }
                     }
@@ -134,7 +142,9 @@ pub(crate) fn json(last: Final) -> Response<Body> {
     let mut response = Response::new(Body::from(last.message));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if last.complete {
-        response.headers_mut().insert(HeaderName::from_static(ANSWER_HEADER), HeaderValue::from_static("complete"));
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static(ANSWER_HEADER), HeaderValue::from_static("complete"));
     }
     response
 }

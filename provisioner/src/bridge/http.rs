@@ -7,22 +7,25 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request as HttpRequest, Response, StatusCode, Uri};
+use axum::http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request as HttpRequest, Response, StatusCode, Uri,
+};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use schemas::provisioner::MAX_MESSAGE_BYTES;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::bridge::envelope::{self, Envelope, Fields, LOG_KEY, MODERN, Request};
 use crate::bridge::era::{self, Era, Greeting, Handshake};
 use crate::bridge::events::Events;
 use crate::bridge::exchange::{Busy, Exchange, Final, json};
-use crate::bridge::link::Reply;
+use crate::bridge::link::{End, Reply};
 use crate::bridge::listeners::{Wants, farewell};
 use crate::bridge::stdio::finish;
 use crate::bridge::translate;
@@ -38,6 +41,8 @@ const KNOCK: Duration = Duration::from_millis(100);
 pub(crate) struct HttpServer {
     target: Arc<Target>,
     greeting: Greeting,
+    /// Waits for the end of the container.
+    watch: AbortOnDrop,
 }
 
 #[derive(Debug)]
@@ -47,6 +52,8 @@ struct Target {
     next: AtomicU64,
     /// The session of an older server, which may have none.
     session: Mutex<Session>,
+    /// How it ended, once it has.
+    end: watch::Sender<Option<End>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -70,7 +77,40 @@ impl Target {
         self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    async fn post(&self, body: Bytes, headers: HeaderMap) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
+    /// The same without the moment's patience: a booting server refuses connections many times.
+    async fn outlive_start<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let mut end = self.end.subscribe();
+        tokio::select! {
+            outcome = work => outcome,
+            Ok(end) = async { end.wait_for(Option::is_some).await.map(|end| end.clone()) } => {
+                Err(end.unwrap_or(End::Closed).error())
+            }
+        }
+    }
+
+    /// Does the work, unless the server ends first.
+    async fn outlive<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let mut end = self.end.subscribe();
+        tokio::select! {
+            outcome = work => match outcome {
+                // A connection that broke is often the first sign of an end: a moment later we know which.
+                Err(error @ Error::ServerFailed { .. }) => {
+                    let ended = timeout(Duration::from_millis(500), end.wait_for(Option::is_some)).await;
+                    Err(ended.ok().and_then(Result::ok).and_then(|end| end.as_ref().map(End::error)).unwrap_or(error))
+                }
+                outcome => outcome,
+            },
+            Ok(end) = async { end.wait_for(Option::is_some).await.map(|end| end.clone()) } => {
+                Err(end.unwrap_or(End::Closed).error())
+            }
+        }
+    }
+
+    async fn post(
+        &self,
+        body: Bytes,
+        headers: HeaderMap,
+    ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
         let mut request = HttpRequest::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
@@ -94,13 +134,15 @@ impl Target {
     async fn initialize(&self) -> Result<Handshake, Error> {
         *self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Session::default();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let response = self.post_legacy(envelope::request(id, "initialize", &era::initialize()).into()).await?;
+        let response =
+            self.post_legacy(envelope::request(id, "initialize", &era::initialize()).into()).await?;
         let status = response.status();
         let session = response.headers().get(SESSION).cloned();
         let Reply::Result(result) = sole_reply(response, id).await? else {
             return Err(failed(format!("it answered `initialize` with an error (HTTP {status})")));
         };
-        let handshake = Handshake::parse(&result).ok_or_else(|| failed("it answered `initialize` with something else"))?;
+        let handshake = Handshake::parse(&result)
+            .ok_or_else(|| failed("it answered `initialize` with something else"))?;
         *self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
             Session { id: session, protocol: HeaderValue::from_str(&handshake.protocol).ok() };
         let ready = Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
@@ -114,7 +156,8 @@ impl Target {
             (VERSION, HeaderValue::from_static(MODERN)),
             (HeaderName::from_static("mcp-method"), HeaderValue::from_static("server/discover")),
         ]);
-        let response = self.post(envelope::request(id, "server/discover", &era::probe()).into(), headers).await?;
+        let response =
+            self.post(envelope::request(id, "server/discover", &era::probe()).into(), headers).await?;
         if response.status() != StatusCode::OK {
             return Ok(None);
         }
@@ -175,11 +218,34 @@ impl Drop for Abandon {
 
 impl HttpServer {
     /// Waits until the server listens, and greets it.
-    pub(crate) async fn greet(address: SocketAddr, path: &str, known: Option<Era>, patience: Duration) -> Result<Self, Error> {
+    pub(crate) async fn greet(
+        address: SocketAddr,
+        path: &str,
+        known: Option<Era>,
+        patience: Duration,
+        end: BoxFuture<'static, String>,
+    ) -> Result<Self, Error> {
         let uri = Uri::builder().scheme("http").authority(address.to_string()).path_and_query(path).build();
-        let uri = uri.map_err(|error| Error::Malformed { reason: format!("`{path}` is no path: {error}") })?;
-        let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(4)).build_http();
-        let target = Arc::new(Target { uri, client, next: AtomicU64::new(1), session: Mutex::default() });
+        let uri =
+            uri.map_err(|error| Error::Malformed { reason: format!("`{path}` is no path: {error}") })?;
+        let client =
+            Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(4)).build_http();
+        let ended = watch::channel(None).0;
+        let target = Arc::new(Target {
+            uri,
+            client,
+            next: AtomicU64::new(1),
+            session: Mutex::default(),
+            end: ended.clone(),
+        });
+        let watch = AbortOnDrop(tokio::spawn(async move {
+            let why = end.await;
+            ended.send_if_modified(|end| {
+                let first = end.is_none();
+                end.get_or_insert(End::Failed(why));
+                first
+            });
+        }));
         let deadline = Instant::now() + patience;
         loop {
             let attempt = async {
@@ -190,8 +256,9 @@ impl HttpServer {
                 }
                 target.initialize().await.map(Greeting::Legacy)
             };
-            match timeout_at(deadline, attempt).await {
-                Ok(Ok(greeting)) => return Ok(Self { target, greeting }),
+            match timeout_at(deadline, target.outlive_start(attempt)).await {
+                Ok(Ok(greeting)) => return Ok(Self { target, greeting, watch }),
+                Ok(Err(error)) if target.end.borrow().is_some() => return Err(error),
                 Ok(Err(error)) if Instant::now() + KNOCK >= deadline => return Err(error),
                 Ok(Err(_)) => sleep(KNOCK).await,
                 Err(_) => return Err(failed(format!("it did not greet us within {} s", patience.as_secs()))),
@@ -201,6 +268,17 @@ impl HttpServer {
 
     pub(crate) fn known(&self) -> &Greeting {
         &self.greeting
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn ended(&self) -> Option<End> {
+        self.target.end.borrow().clone()
+    }
+
+    /// Ends what is under way.
+    pub(crate) fn close(&self) {
+        self.watch.0.abort();
+        self.target.end.send_replace(Some(End::Closed));
     }
 
     /// Answers one request. `body` and `headers` are the gateway's own.
@@ -246,7 +324,8 @@ impl HttpServer {
         if let Ok(method) = HeaderValue::from_str(&request.method) {
             mirrored.insert(HeaderName::from_static("mcp-method"), method);
         }
-        if let Some(name) = request.params.text(if request.method == "resources/read" { "uri" } else { "name" })
+        if let Some(name) =
+            request.params.text(if request.method == "resources/read" { "uri" } else { "name" })
             && matches!(request.method.as_ref(), "tools/call" | "prompts/get" | "resources/read")
             && let Ok(name) = HeaderValue::from_str(&header_text(&name))
         {
@@ -264,19 +343,21 @@ impl HttpServer {
                 let status = response.status();
                 let mut events = Events::of(response);
                 while let Some(message) = events.next().await? {
-                    let envelope: Envelope<'_> = serde_json::from_slice(&message)
-                        .map_err(|_| failed(format!("it answered HTTP {} with something else", status.as_u16())))?;
+                    let envelope: Envelope<'_> = serde_json::from_slice(&message).map_err(|_| {
+                        failed(format!("it answered HTTP {} with something else", status.as_u16()))
+                    })?;
                     if envelope.method.is_some() {
                         let _ = sender.send(message.clone()).await;
                         continue;
                     }
                     let result = envelope.result.map(|result| message.slice_ref(result.get().as_bytes()));
-                    let complete = result.is_some_and(|result| translate::result(&method, result, Era::Modern).1);
+                    let complete =
+                        result.is_some_and(|result| translate::result(&method, result, Era::Modern).1);
                     return Ok(Final { message: message.clone(), complete: complete && !lasts });
                 }
                 Err(failed(format!("it answered HTTP {} without a JSON-RPC answer", status.as_u16())))
             };
-            let _ = said.send(outcome.await);
+            let _ = said.send(target.outlive(outcome).await);
         });
         // Closing the connection is how a modern server learns that nobody waits.
         let task = AbortOnDrop(task);
@@ -312,8 +393,12 @@ impl HttpServer {
     fn relay(&self, request: &Request<'_>, limit: Duration, busy: Busy) -> Exchange {
         let target = Arc::clone(&self.target);
         let upstream = target.next.fetch_add(1, Ordering::Relaxed);
-        let message: Bytes =
-            envelope::request(upstream, &request.method, &translate::parameters(request, upstream, Era::Legacy)).into();
+        let message: Bytes = envelope::request(
+            upstream,
+            &request.method,
+            &translate::parameters(request, upstream, Era::Legacy),
+        )
+        .into();
         let progress = request.meta.get("progressToken").map(str::to_owned);
         let severity = request.meta.text(LOG_KEY).map(|level| envelope::severity(&level));
         let (sender, notices) = mpsc::channel::<Bytes>(256);
@@ -332,12 +417,14 @@ impl HttpServer {
                     if let Some(reply) = reply(&message, upstream) {
                         return Ok(reply);
                     }
-                    let Some(told) = told(&target, &message, progress.as_deref(), severity).await else { continue };
+                    let Some(told) = told(&target, &message, progress.as_deref(), severity).await else {
+                        continue;
+                    };
                     let _ = sender.send(told).await;
                 }
                 Err(failed(format!("it answered HTTP {} without a JSON-RPC answer", status.as_u16())))
             };
-            let _ = said.send(outcome.await);
+            let _ = said.send(target.outlive(outcome).await);
         });
         let abandon = Abandon { target: Arc::clone(&self.target), id: upstream, task };
         let (id, method) = (request.id.to_owned(), request.method.to_string());
@@ -357,6 +444,7 @@ impl HttpServer {
     }
 }
 
+#[derive(Debug)]
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
@@ -366,7 +454,12 @@ impl Drop for AbortOnDrop {
 }
 
 /// What of an older server's stream the gateway hears; its requests are declined on the spot.
-async fn told(target: &Arc<Target>, message: &Bytes, progress: Option<&str>, severity: Option<u8>) -> Option<Bytes> {
+async fn told(
+    target: &Arc<Target>,
+    message: &Bytes,
+    progress: Option<&str>,
+    severity: Option<u8>,
+) -> Option<Bytes> {
     let envelope: Envelope<'_> = serde_json::from_slice(message).ok()?;
     let method = envelope.method?;
     if let Some(id) = envelope.id {
@@ -385,7 +478,9 @@ async fn told(target: &Arc<Target>, message: &Bytes, progress: Option<&str>, sev
             fields.set("progressToken", progress?.to_owned());
             Some(envelope::notification(&method, &fields.json()))
         }
-        "notifications/message" if severity? <= envelope::severity(&fields.text("level")?) => Some(message.clone()),
+        "notifications/message" if severity? <= envelope::severity(&fields.text("level")?) => {
+            Some(message.clone())
+        }
         _ => None,
     }
 }
@@ -407,5 +502,7 @@ fn header_text(text: &str) -> String {
 /// Reads a whole body, bounded.
 pub(crate) async fn whole(body: Incoming) -> Result<Bytes, Error> {
     let limited = Limited::new(body, MAX_MESSAGE_BYTES).collect().await;
-    limited.map(http_body_util::Collected::to_bytes).map_err(|error| failed(format!("its answer cannot be read: {error}")))
+    limited
+        .map(http_body_util::Collected::to_bytes)
+        .map_err(|error| failed(format!("its answer cannot be read: {error}")))
 }

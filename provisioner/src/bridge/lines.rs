@@ -100,7 +100,13 @@ mod tests {
     fn however_it_is_cut_the_lines_are_the_same() {
         let text = b"{\"a\":1}\n\n{\"b\":2}\r\nlast\n";
         let whole = |lines: Vec<Line>| -> Vec<Vec<u8>> {
-            lines.into_iter().map(|line| match line { Line::Whole(b) => b.to_vec(), Line::TooLong(_) => panic!() }).collect()
+            lines
+                .into_iter()
+                .map(|line| match line {
+                    Line::Whole(b) => b.to_vec(),
+                    Line::TooLong(_) => panic!(),
+                })
+                .collect()
         };
         let expected = whole(Lines::new(100).push(Bytes::from_static(text)));
         assert_eq!(expected.len(), 4);
@@ -116,7 +122,8 @@ mod tests {
     fn a_line_too_long_is_named_and_the_next_is_read() {
         for size in [1, 7, 600, 10_000] {
             let mut lines = Lines::new(1000);
-            let text = format!("{{\"jsonrpc\":\"2.0\",\"id\":77,\"result\":\"{}\"}}\nnext\n", "x".repeat(5000));
+            let text =
+                format!("{{\"jsonrpc\":\"2.0\",\"id\":77,\"result\":\"{}\"}}\nnext\n", "x".repeat(5000));
             let found: Vec<_> =
                 text.as_bytes().chunks(size).flat_map(|p| lines.push(Bytes::copy_from_slice(p))).collect();
             assert_eq!(found.len(), 2, "pieces of {size}");
@@ -125,7 +132,9 @@ mod tests {
             assert_eq!(found[1], Line::Whole(Bytes::from_static(b"next")));
         }
         let mut lines = Lines::new(10);
-        let found = lines.push(Bytes::from("{\"result\":{\"id\":1},\"x\":\"".to_owned() + &"y".repeat(2000) + "\",\"id\":9}\n"));
+        let found = lines.push(Bytes::from(
+            "{\"result\":{\"id\":1},\"x\":\"".to_owned() + &"y".repeat(2000) + "\",\"id\":9}\n",
+        ));
         let Line::TooLong(skipped) = &found[0] else { panic!("too long") };
         assert!(skipped.id().is_some());
     }

@@ -157,7 +157,8 @@ impl Shared {
                 let mut calls = self.calls();
                 let owner = skipped.id().filter(|id| calls.pending.contains_key(id));
                 // An answer that cannot be attributed may be anyone's: better all fail now than one hangs.
-                let failed: Vec<u64> = owner.map_or_else(|| calls.pending.keys().copied().collect(), |id| vec![id]);
+                let failed: Vec<u64> =
+                    owner.map_or_else(|| calls.pending.keys().copied().collect(), |id| vec![id]);
                 for pending in failed.iter().filter_map(|id| calls.pending.remove(id)) {
                     let _ = pending.answer.send(Reply::TooLong);
                 }
@@ -198,7 +199,11 @@ impl Shared {
         let answer = if method == "ping" {
             envelope::answer(id, "result", b"{}")
         } else {
-            envelope::refusal(id, -32601, &format!("`{method}` is not offered: this client declared no capabilities"))
+            envelope::refusal(
+                id,
+                -32601,
+                &format!("`{method}` is not offered: this client declared no capabilities"),
+            )
         };
         self.send(&answer);
     }
@@ -206,7 +211,10 @@ impl Shared {
     fn told(&self, method: &str, params: &str) {
         let Some(fields) = Fields::parse(params) else { return };
         let mut calls = self.calls();
-        let subscription = fields.get("_meta").and_then(Fields::parse).and_then(|meta| meta.get(SUBSCRIPTION_KEY)?.parse().ok());
+        let subscription = fields
+            .get("_meta")
+            .and_then(Fields::parse)
+            .and_then(|meta| meta.get(SUBSCRIPTION_KEY)?.parse().ok());
         if let Some(pending) = subscription.and_then(|id: u64| calls.pending.get(&id)) {
             if let Some(original) = &pending.asks.subscription {
                 let message = envelope::notification(method, &translate::tagged(params, original));
@@ -225,7 +233,10 @@ impl Shared {
             }
             "notifications/message" => {
                 let severity = envelope::severity(&fields.text("level").unwrap_or_default());
-                if let Some(pending) = self.sole_reader(&calls).filter(|p| p.asks.severity.is_some_and(|least| severity >= least)) {
+                if let Some(pending) = self
+                    .sole_reader(&calls)
+                    .filter(|p| p.asks.severity.is_some_and(|least| severity >= least))
+                {
                     let _ = pending.notices.try_send(envelope::notification(method, params));
                 } else {
                     drop(calls);
@@ -238,7 +249,9 @@ impl Shared {
                 if id.is_some_and(|id| calls.pending.get(&id).is_some_and(|p| p.asks.subscription.is_some()))
                     && let Some(pending) = id.and_then(|id| calls.pending.remove(&id))
                 {
-                    let _ = pending.answer.send(Reply::Result(Bytes::from_static(b"{\"resultType\":\"complete\"}")));
+                    let _ = pending
+                        .answer
+                        .send(Reply::Result(Bytes::from_static(b"{\"resultType\":\"complete\"}")));
                 }
             }
             _ => calls.listeners.tell(method, &fields, params),
@@ -263,7 +276,8 @@ impl Link {
         let Attachment { mut output, mut input } = attachment;
         let (outgoing, mut queue) = mpsc::unbounded_channel::<Bytes>();
         // Answers to whoever was attached before arrive here too: start where they surely did not.
-        let base = u64::from(getrandom::u32().unwrap_or_else(|_| crate::signature::now().0.unsigned_abs() as u32)) << 20;
+        let noise = getrandom::u32().map_or_else(|_| crate::signature::now().0.unsigned_abs(), u64::from);
+        let base = (noise & 0xffff_ffff) << 20;
         let shared = Arc::new(Shared {
             outgoing,
             calls: Mutex::default(),
@@ -329,7 +343,11 @@ impl Link {
             calls.pending.insert(id, Pending { notices, answer, asks });
         }
         self.shared.send(message.as_bytes());
-        Ok(Waiting { notices: heard, answer: answered, cancel: Cancel { shared: Arc::clone(&self.shared), id } })
+        Ok(Waiting {
+            notices: heard,
+            answer: answered,
+            cancel: Cancel { shared: Arc::clone(&self.shared), id },
+        })
     }
 
     /// Sends a request of our own.
@@ -345,7 +363,7 @@ impl Link {
 }
 
 impl End {
-    fn error(&self) -> Error {
+    pub(crate) fn error(&self) -> Error {
         let reason = match self {
             Self::Closed => "it was stopped or replaced while the call ran".to_owned(),
             Self::Failed(why) => why.clone(),

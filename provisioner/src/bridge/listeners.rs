@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::bridge::envelope::{self, Fields, Request, SUBSCRIPTION_KEY, quote};
-use crate::bridge::era::Handshake;
+use crate::bridge::era::{Handshake, Offer};
 use crate::bridge::link::Shared;
 use crate::bridge::translate;
 
@@ -27,19 +27,21 @@ impl Wants {
         let wanted = |name: &str| filter.get(name) == Some("true");
         let uris = filter.get("resourceSubscriptions").and_then(|json| serde_json::from_str(json).ok());
         Self {
-            tools: handshake.tools_changes && wanted("toolsListChanged"),
-            prompts: handshake.prompts_changes && wanted("promptsListChanged"),
-            resources: handshake.resources_changes && wanted("resourcesListChanged"),
-            uris: uris.filter(|_| handshake.resources_subscribe).unwrap_or_default(),
+            tools: handshake.offers(Offer::ToolsChanges) && wanted("toolsListChanged"),
+            prompts: handshake.offers(Offer::PromptsChanges) && wanted("promptsListChanged"),
+            resources: handshake.offers(Offer::ResourcesChanges) && wanted("resourcesListChanged"),
+            uris: uris.filter(|_| handshake.offers(Offer::ResourcesSubscribe)).unwrap_or_default(),
         }
     }
 
     /// The first message of the stream: what will be honoured.
     pub(crate) fn acknowledgement(&self, subscription: &str) -> Bytes {
         let mut honoured = Vec::new();
-        for (name, on) in
-            [("toolsListChanged", self.tools), ("promptsListChanged", self.prompts), ("resourcesListChanged", self.resources)]
-        {
+        for (name, on) in [
+            ("toolsListChanged", self.tools),
+            ("promptsListChanged", self.prompts),
+            ("resourcesListChanged", self.resources),
+        ] {
             if on {
                 honoured.push(format!("\"{name}\":true"));
             }
@@ -63,7 +65,9 @@ impl Wants {
             // A server may name a part of what was subscribed to.
             "notifications/resources/updated" => fields.text("uri").is_some_and(|changed| {
                 self.uris.iter().any(|uri| {
-                    changed.strip_prefix(uri.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                    changed
+                        .strip_prefix(uri.as_str())
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
                 })
             }),
             _ => false,
@@ -73,7 +77,8 @@ impl Wants {
 
 /// The final message of a stream that ends well.
 pub(crate) fn farewell(subscription: &str) -> Bytes {
-    let result = format!("{{\"resultType\":\"complete\",\"_meta\":{{\"{SUBSCRIPTION_KEY}\":{subscription}}}}}");
+    let result =
+        format!("{{\"resultType\":\"complete\",\"_meta\":{{\"{SUBSCRIPTION_KEY}\":{subscription}}}}}");
     envelope::answer(subscription, "result", result.as_bytes())
 }
 

@@ -35,7 +35,10 @@ impl Ring {
 fn printable(bytes: &[u8]) -> String {
     let bytes = bytes.get(..LONGEST_LINE).unwrap_or(bytes);
     // Terminal sequences in a log are an attack on whoever reads it.
-    String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
+        .collect()
 }
 
 impl Logs {

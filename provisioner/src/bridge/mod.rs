@@ -48,18 +48,19 @@ impl Server {
     pub(crate) fn ended(&self) -> Option<End> {
         match self {
             Self::Stdio(server) => server.ended(),
-            Self::Http(_) => None,
+            Self::Http(server) => server.ended(),
         }
     }
 
     /// Ends what is under way, because the container is about to go.
     pub(crate) fn close(&self) {
-        if let Self::Stdio(server) = self {
-            server.close();
+        match self {
+            Self::Stdio(server) => server.close(),
+            Self::Http(server) => server.close(),
         }
     }
 
-    /// Answers what the gateway POSTed.
+    /// Answers what the gateway sent.
     pub(crate) async fn answer(
         &self,
         body: Bytes,

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::bridge::envelope::{self, LOG_KEY, Request, quote};
-use crate::bridge::era::{self, Era, Greeting, Handshake};
+use crate::bridge::era::{self, Era, Greeting, Handshake, Offer};
 use crate::bridge::exchange::{Busy, Exchange, Final, json};
 use crate::bridge::link::{Asks, End, Link, Reply, Waiting};
 use crate::bridge::listeners::{Listening, Wants, farewell};
@@ -40,10 +40,17 @@ pub(crate) enum GreetingError {
 
 impl StdioServer {
     /// Greets a server. What is known about its era saves a question.
-    pub(crate) async fn greet(link: Link, known: Option<Era>, patience: Duration) -> Result<Self, GreetingError> {
+    pub(crate) async fn greet(
+        link: Link,
+        known: Option<Era>,
+        patience: Duration,
+    ) -> Result<Self, GreetingError> {
         let deadline = Instant::now() + patience;
         let silent = || Error::ServerFailed {
-            reason: format!("it answered neither `server/discover` nor `initialize` within {} s", patience.as_secs()),
+            reason: format!(
+                "it answered neither `server/discover` nor `initialize` within {} s",
+                patience.as_secs()
+            ),
         };
         let greeted = timeout_at(deadline, Self::greeting(&link, known)).await;
         let greeting = greeted.map_err(|_| GreetingError::Failed(silent()))??;
@@ -83,7 +90,9 @@ impl StdioServer {
         };
         let handshake = handshake.ok_or_else(|| {
             let said = match &reply {
-                Reply::Error(error) | Reply::Result(error) => String::from_utf8_lossy(error).chars().take(300).collect(),
+                Reply::Error(error) | Reply::Result(error) => {
+                    String::from_utf8_lossy(error).chars().take(300).collect()
+                }
                 Reply::TooLong => "too much".to_owned(),
             };
             failed(Error::ServerFailed { reason: format!("it answered `initialize` with {said}") })
@@ -105,7 +114,12 @@ impl StdioServer {
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(&self, request: Request<'_>, limit: Duration, busy: Busy) -> Result<Response<Body>, Error> {
+    pub(crate) async fn answer(
+        &self,
+        request: Request<'_>,
+        limit: Duration,
+        busy: Busy,
+    ) -> Result<Response<Body>, Error> {
         if let Greeting::Legacy(handshake) = &self.greeting {
             match request.method.as_ref() {
                 "server/discover" => {
@@ -116,10 +130,11 @@ impl StdioServer {
                     return self.listen(&request, handshake, limit, busy).await?.respond().await;
                 }
                 method if translate::is_removed(method) => {
-                    let message = envelope::refusal(request.id, -32601, &format!("there is no method `{method}`"));
+                    let message =
+                        envelope::refusal(request.id, -32601, &format!("there is no method `{method}`"));
                     return Ok(json(Final { message, complete: false }));
                 }
-                _ => self.set_level(&request, handshake)?,
+                _ => self.set_level(&request, handshake),
             }
         }
         self.forward(&request, limit, busy)?.respond().await
@@ -135,7 +150,8 @@ impl StdioServer {
             severity: request.meta.text(LOG_KEY).map(|level| envelope::severity(&level)),
             subscription: lasts.then(|| request.id.to_owned()),
         };
-        let message = envelope::request(upstream, &request.method, &translate::parameters(request, upstream, era));
+        let message =
+            envelope::request(upstream, &request.method, &translate::parameters(request, upstream, era));
         let Waiting { notices, answer, cancel } = self.link.call(upstream, &message, asks)?;
         let shared = Arc::clone(shared);
         let (id, method) = (request.id.to_owned(), request.method.to_string());
@@ -145,7 +161,9 @@ impl StdioServer {
             notices,
             answer: Box::pin(async move {
                 let reply = answer.await;
-                let outcome = reply.map_err(|_| Link::failure(&shared)).and_then(|reply| finish(reply, &id, &method, era, lasts));
+                let outcome = reply
+                    .map_err(|_| Link::failure(&shared))
+                    .and_then(|reply| finish(reply, &id, &method, era, lasts));
                 drop(cancel);
                 outcome
             }),
@@ -155,8 +173,10 @@ impl StdioServer {
     }
 
     /// An older server logs at one level for all; what a call did not ask for is not relayed to it.
-    fn set_level(&self, request: &Request<'_>, handshake: &Handshake) -> Result<(), Error> {
-        let Some(wanted) = request.meta.text(LOG_KEY).filter(|_| handshake.logging) else { return Ok(()) };
+    fn set_level(&self, request: &Request<'_>, handshake: &Handshake) {
+        let Some(wanted) = request.meta.text(LOG_KEY).filter(|_| handshake.offers(Offer::Logging)) else {
+            return;
+        };
         let mut level = self.level.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if level.as_deref() != Some(wanted.as_str()) {
             // One pipe keeps the order: nobody has to wait for the answer.
@@ -166,18 +186,27 @@ impl StdioServer {
             *level = Some(wanted);
         }
         drop(level);
-        Ok(())
     }
 
-    async fn listen(&self, request: &Request<'_>, handshake: &Handshake, limit: Duration, busy: Busy) -> Result<Exchange, Error> {
+    async fn listen(
+        &self,
+        request: &Request<'_>,
+        handshake: &Handshake,
+        limit: Duration,
+        busy: Busy,
+    ) -> Result<Exchange, Error> {
         let mut wants = Wants::parse(request, handshake);
         let (sender, notices) = mpsc::channel::<Bytes>(256);
         let shared = self.link.shared();
         let (mut listening, fresh) = Listening::register(shared, request.id, wants.clone(), sender);
         for uri in fresh {
-            let waiting = self.link.request("resources/subscribe", &format!("{{\"uri\":{}}}", quote(&uri)))?;
+            let waiting =
+                self.link.request("resources/subscribe", &format!("{{\"uri\":{}}}", quote(&uri)))?;
             let reply = timeout(limit, waiting.answer).await.map_err(|_| Error::Timeout { after: limit })?;
-            if !matches!(reply.map_err(|_: oneshot::error::RecvError| Link::failure(shared))?, Reply::Result(_)) {
+            if !matches!(
+                reply.map_err(|_: oneshot::error::RecvError| Link::failure(shared))?,
+                Reply::Result(_)
+            ) {
                 listening.forget(&uri);
                 wants.uris.remove(&uri);
             }

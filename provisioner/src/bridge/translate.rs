@@ -45,7 +45,9 @@ pub(crate) fn parameters(request: &Request<'_>, id: u64, era: Era) -> String {
 
 /// The result as the gateway reads it, and whether it is complete.
 pub(crate) fn result(method: &str, result: Bytes, era: Era) -> (Bytes, bool) {
-    let Some(mut fields) = std::str::from_utf8(&result).ok().and_then(Fields::parse) else { return (result, false) };
+    let Some(mut fields) = std::str::from_utf8(&result).ok().and_then(Fields::parse) else {
+        return (result, false);
+    };
     let kind = fields.text("resultType");
     if era == Era::Modern {
         return (result.clone(), kind.as_deref() == Some("complete"));
@@ -105,7 +107,10 @@ mod tests {
             parameters(&request(body), 9, Era::Legacy),
             r#"{"name":"x","arguments":{"a" : 1},"_meta":{"progressToken":9,"com.example/x":{"k" :1}}}"#
         );
-        assert!(parameters(&request(body), 9, Era::Modern).contains(r#""io.modelcontextprotocol/logLevel":"info","progressToken":9"#));
+        assert!(
+            parameters(&request(body), 9, Era::Modern)
+                .contains(r#""io.modelcontextprotocol/logLevel":"info","progressToken":9"#)
+        );
         let bare = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
         assert_eq!(parameters(&request(bare), 9, Era::Legacy), "{}");
     }
@@ -115,7 +120,10 @@ mod tests {
         let raw = |text: &'static str| Bytes::from_static(text.as_bytes());
         let (list, complete) = result("tools/list", raw(r#"{"tools":[ 1 ],"x":2}"#), Era::Legacy);
         assert!(complete);
-        assert_eq!(list, r#"{"tools":[ 1 ],"x":2,"resultType":"complete","ttlMs":60000,"cacheScope":"private"}"#);
+        assert_eq!(
+            list,
+            r#"{"tools":[ 1 ],"x":2,"resultType":"complete","ttlMs":60000,"cacheScope":"private"}"#
+        );
         let (call, _) = result("tools/call", raw(r#"{"content":[]}"#), Era::Legacy);
         assert_eq!(call, r#"{"content":[],"resultType":"complete"}"#);
         let (asks, complete) = result("tools/call", raw(r#"{"resultType":"input_required" }"#), Era::Modern);

@@ -1,4 +1,4 @@
-//! Servers from PyPI.
+//! Servers from the Python package index.
 
 use std::path::{Path, PathBuf};
 
@@ -22,8 +22,18 @@ const ASK: &str = "import json,os,sys,sysconfig; print(json.dumps({\
 
 /// What a server never imports: tests, editors, installers, other people's packages.
 const LEFT_OUT: [&str; 12] = [
-    "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "__pycache__", "site-packages",
-    "dist-packages", "pydoc_data", "venv",
+    "test",
+    "tests",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "ensurepip",
+    "lib2to3",
+    "__pycache__",
+    "site-packages",
+    "dist-packages",
+    "pydoc_data",
+    "venv",
 ];
 
 pub(super) async fn stage(
@@ -52,19 +62,38 @@ pub(super) async fn stage(
     let target = packages.display().to_string();
     // Wheels only: nothing of a package runs on this machine.
     let install = [
-        "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-warn-conflicts", "--no-deps", "--no-compile",
-        "--only-binary", ":all:", "--require-hashes", "--root-user-action", "ignore", "--target", &target, "-r", &pins,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-warn-conflicts",
+        "--no-deps",
+        "--no-compile",
+        "--only-binary",
+        ":all:",
+        "--require-hashes",
+        "--root-user-action",
+        "ignore",
+        "--target",
+        &target,
+        "-r",
+        &pins,
     ];
     run(&program, &install, &stage.0).await?;
     progress("python: copying the standard library and compiling");
     let library = stage.path("library");
-    let keep = |path: &Path| !LEFT_OUT.contains(&path.file_name().unwrap_or_default().to_string_lossy().as_ref())
-        && !path.file_name().unwrap_or_default().to_string_lossy().starts_with("config-");
+    let keep = |path: &Path| {
+        !LEFT_OUT.contains(&path.file_name().unwrap_or_default().to_string_lossy().as_ref())
+            && !path.file_name().unwrap_or_default().to_string_lossy().starts_with("config-")
+    };
     copy(&facts.library, &library, &keep)?;
     let compiled = library.display().to_string();
     // The root file system is read-only, so what is not compiled now never is; unchecked, since no source ever changes.
     let compile = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"];
-    for (directory, place) in [(&compiled, format!("/usr/local/lib/python{}", facts.version)), (&target, "/srv".to_owned())] {
+    for (directory, place) in
+        [(&compiled, format!("/usr/local/lib/python{}", facts.version)), (&target, "/srv".to_owned())]
+    {
         let all = [compile.as_slice(), &["-s", directory, "-p", &place, directory]].concat();
         // Packages carry files for Pythons newer than this one; they do not compile, and are never imported.
         let _ = run(&program, &all, here).await;
@@ -80,7 +109,10 @@ pub(super) async fn stage(
     extensions(&packages, &mut programs)?;
     rootfs.libraries(&programs).await?;
     let env = [
-        ("PYTHONHOME", "/usr/local"), ("PYTHONPATH", "/srv"), ("PYTHONDONTWRITEBYTECODE", "1"), ("PYTHONUNBUFFERED", "1"),
+        ("PYTHONHOME", "/usr/local"),
+        ("PYTHONPATH", "/srv"),
+        ("PYTHONDONTWRITEBYTECODE", "1"),
+        ("PYTHONUNBUFFERED", "1"),
         ("TZ", "UTC"),
     ];
     let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();

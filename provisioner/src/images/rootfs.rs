@@ -47,11 +47,17 @@ impl Rootfs {
     }
 
     pub(super) fn file(&mut self, path: &str, source: &Path, mode: u32) {
-        self.entries.insert(path.trim_start_matches('/').into(), Entry::File { source: source.to_owned(), mode });
+        self.entries
+            .insert(path.trim_start_matches('/').into(), Entry::File { source: source.to_owned(), mode });
     }
 
     /// Adds a directory with all that passes.
-    pub(super) fn tree(&mut self, path: &Path, source: &Path, keep: &dyn Fn(&Path) -> bool) -> Result<(), ImageError> {
+    pub(super) fn tree(
+        &mut self,
+        path: &Path,
+        source: &Path,
+        keep: &dyn Fn(&Path) -> bool,
+    ) -> Result<(), ImageError> {
         for found in std::fs::read_dir(source).map_err(|error| io(source, error))? {
             let found = found.map_err(|error| io(source, error))?;
             let (from, to) = (found.path(), path.join(found.file_name()));
@@ -101,7 +107,8 @@ impl Rootfs {
             let program = program.display().to_string();
             match run("ldd", &[&program], Path::new("/")).await {
                 Ok(text) => said.push_str(&text.unwrap_or_default()),
-                Err(ImageError::Tool { reason, .. }) if reason.contains("not a dynamic") || reason.contains("statically") => {}
+                Err(ImageError::Tool { reason, .. })
+                    if reason.contains("not a dynamic") || reason.contains("statically") => {}
                 Err(error) => return Err(error),
             }
         }
@@ -113,15 +120,22 @@ impl Rootfs {
             let (name, rest) = line.split_once(" => ").unwrap_or((line, line));
             if rest.starts_with("not found") {
                 return Err(ImageError::MissingLibrary {
-                    program: programs.first().map(|program| program.display().to_string()).unwrap_or_default(),
+                    program: programs
+                        .first()
+                        .map(|program| program.display().to_string())
+                        .unwrap_or_default(),
                     library: name.to_owned(),
                 });
             }
-            let Some(path) = rest.split(" (").next().filter(|path| path.starts_with('/') && line.contains(" (0x")) else {
+            let Some(path) =
+                rest.split(" (").next().filter(|path| path.starts_with('/') && line.contains(" (0x"))
+            else {
                 continue;
             };
             // A library next to its program came with the program's tree.
-            if programs.iter().any(|program| program.parent().is_some_and(|beside| Path::new(path).starts_with(beside)))
+            if programs
+                .iter()
+                .any(|program| program.parent().is_some_and(|beside| Path::new(path).starts_with(beside)))
                 && !path.starts_with("/lib")
             {
                 continue;
@@ -145,7 +159,9 @@ impl Rootfs {
     /// Writes the archive; gives its size. No owner, no time: the same files make the same bytes.
     pub(super) fn pack(mut self, target: &Path) -> Result<u64, ImageError> {
         let paths: Vec<PathBuf> = self.entries.keys().cloned().collect();
-        for parent in paths.iter().flat_map(|path| path.ancestors().skip(1)).filter(|path| !path.as_os_str().is_empty()) {
+        for parent in
+            paths.iter().flat_map(|path| path.ancestors().skip(1)).filter(|path| !path.as_os_str().is_empty())
+        {
             self.entries.entry(parent.to_owned()).or_insert(Entry::Directory { mode: 0o755 });
         }
         let file = File::create(target).map_err(|error| io(target, error))?;

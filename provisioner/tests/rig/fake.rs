@@ -64,7 +64,12 @@ pub(crate) async fn serve(era: Era, seen: Seen, pipes: Pipes) -> i64 {
     }
 }
 
-async fn answer(era: Era, message: Value, say: &mpsc::UnboundedSender<String>, exit: &mpsc::UnboundedSender<i64>) {
+async fn answer(
+    era: Era,
+    message: Value,
+    say: &mpsc::UnboundedSender<String>,
+    exit: &mpsc::UnboundedSender<i64>,
+) {
     let id = message["id"].clone();
     let params = message["params"].clone();
     let tell = |value: Value| drop(say.send(value.to_string()));
@@ -75,17 +80,25 @@ async fn answer(era: Era, message: Value, say: &mpsc::UnboundedSender<String>, e
         }
         tell(json!({"jsonrpc": "2.0", "id": id, "result": result}));
     };
-    let fail = |code: i32, why: &str| tell(json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": why}}));
+    let fail = |code: i32, why: &str| {
+        tell(json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": why}}))
+    };
     match message["method"].as_str().unwrap_or_default() {
-        "initialize" if era != Era::Modern => done(json!({"protocolVersion": "2025-11-25", "serverInfo": {"name": "fake", "version": "1"},
-            "capabilities": {"tools": {"listChanged": true}, "resources": {"subscribe": true, "listChanged": true}, "logging": {}}})),
-        "server/discover" if era == Era::Modern => done(json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
-            "ttlMs": 1, "cacheScope": "public"})),
+        "initialize" if era != Era::Modern => {
+            done(json!({"protocolVersion": "2025-11-25", "serverInfo": {"name": "fake", "version": "1"},
+            "capabilities": {"tools": {"listChanged": true}, "resources": {"subscribe": true, "listChanged": true}, "logging": {}}}))
+        }
+        "server/discover" if era == Era::Modern => {
+            done(json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
+            "ttlMs": 1, "cacheScope": "public"}))
+        }
         "subscriptions/listen" if era == Era::Modern => {
             let meta = json!({"io.modelcontextprotocol/subscriptionId": id});
             tell(json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
                 "params": {"_meta": meta, "notifications": {"toolsListChanged": true}}}));
-            tell(json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {"_meta": meta}}));
+            tell(
+                json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {"_meta": meta}}),
+            );
             done(json!({"_meta": meta}));
         }
         "tools/list" => done(json!({"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]})),
@@ -126,7 +139,9 @@ async fn tool(
         }
         "log" => {
             for level in ["debug", "error"] {
-                tell(json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": level, "data": "psst"}}));
+                tell(
+                    json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": level, "data": "psst"}}),
+                );
             }
             text("logged".to_owned());
         }
@@ -143,11 +158,17 @@ async fn tool(
         "change" => {
             tell(json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
             tell(json!({"jsonrpc": "2.0", "method": "notifications/prompts/list_changed"}));
-            tell(json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "test://a"}}));
-            tell(json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "test://b"}}));
+            tell(
+                json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "test://a"}}),
+            );
+            tell(
+                json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "test://b"}}),
+            );
             text("changed".to_owned());
         }
-        "input" if era == Era::Modern => done(json!({"resultType": "input_required", "requestState": "opaque", "inputRequests": {}})),
+        "input" if era == Era::Modern => {
+            done(json!({"resultType": "input_required", "requestState": "opaque", "inputRequests": {}}))
+        }
         "crash" => drop(exit.send(9)),
         _ => {}
     }

@@ -84,7 +84,12 @@ impl Rig {
         self.raw(request).await
     }
 
-    pub(crate) async fn json(&self, method: &str, path: &str, body: impl Into<Vec<u8>>) -> (StatusCode, Value) {
+    pub(crate) async fn json(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<Vec<u8>>,
+    ) -> (StatusCode, Value) {
         let response = self.send(method, path, body).await;
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -120,7 +125,12 @@ impl Rig {
 }
 
 pub(crate) fn name_of(spec: &Value) -> String {
-    format!("{}.{}.{}", spec["org"].as_str().unwrap(), spec["toolbox"].as_str().unwrap(), spec["server"].as_str().unwrap())
+    format!(
+        "{}.{}.{}",
+        spec["org"].as_str().unwrap(),
+        spec["toolbox"].as_str().unwrap(),
+        spec["server"].as_str().unwrap()
+    )
 }
 
 /// A complete 2026-07-28 request.
@@ -139,7 +149,10 @@ pub(crate) async fn hear(response: Response<Body>) -> Heard {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let text = String::from_utf8(body.to_vec()).unwrap();
     let messages = if headers.get("content-type").is_some_and(|kind| kind == "text/event-stream") {
-        text.lines().filter_map(|line| line.strip_prefix("data: ")).map(|data| serde_json::from_str(data).unwrap()).collect()
+        text.lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .map(|data| serde_json::from_str(data).unwrap())
+            .collect()
     } else if text.is_empty() {
         Vec::new()
     } else {
