@@ -1,7 +1,9 @@
-//! D1.
+//! D1: a batch is one call and one transaction.
 //!
-//! A batch is one call and one transaction. D1 answers rows as objects, so the columns of a statement must have different
-//! names: of two that are named alike only one would arrive.
+//! D1 answers rows as objects, so of two columns with the same name only one arrives. A query is therefore asked through
+//! another, in which SQLite makes names unlike (`id`, `id:1`); what `RETURNING` names alike we can't help.
+
+use std::borrow::Cow;
 
 use gateway::platform::{Batch, PlatformError, Row, Rows, Statement, Value};
 use js_sys::{Array, Object};
@@ -32,8 +34,17 @@ pub(crate) async fn run(env: &Env, batch: Batch) -> Result<Vec<Rows>, PlatformEr
 
 fn prepare(database: &D1Database, statement: &Statement) -> Result<D1PreparedStatement, PlatformError> {
     let parameters: Array = statement.parameters.iter().map(outward).collect::<Result<_, _>>()?;
-    let prepared = database.prepare(&statement.sql).map_err(|error| failed(&error))?;
+    let prepared =
+        database.prepare(&with_distinct_columns(&statement.sql)).map_err(|error| failed(&error))?;
     prepared.bind(parameters).map_err(|error| failed(&error))
+}
+
+fn with_distinct_columns(sql: &str) -> Cow<'_, str> {
+    let query = sql.trim().trim_end_matches(';');
+    match query.get(..6) {
+        Some(word) if word.eq_ignore_ascii_case("select") => Cow::Owned(format!("SELECT * FROM ({query}\n)")),
+        _ => Cow::Borrowed(sql),
+    }
 }
 
 fn rows(result: &D1Result) -> Result<Rows, PlatformError> {
