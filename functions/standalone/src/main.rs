@@ -1,1 +1,32 @@
-fn main() {}
+//! `ambit`: the gateway on this machine, and its command line.
+
+mod arguments;
+mod dev;
+mod logging;
+mod operate;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::arguments::{Arguments, Command};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    logging::start(arguments.json_logs);
+    let done = match arguments.command {
+        Command::Serve(options) => operate::serve(&options),
+        Command::Dev(options) => dev::run(&options),
+        Command::Migrate(options) => operate::migrate(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

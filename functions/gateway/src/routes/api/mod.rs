@@ -134,6 +134,7 @@ async fn handle<P: Platform>(gateway: &Gateway, platform: &P, request: &Request<
         (&Method::PUT, ["servers", server]) => servers::put_server(&desk, server, body).await,
         (&Method::GET, ["servers", server, "tools"]) => servers::tools(&desk, server).await,
         (&Method::PUT, ["servers", server, "tools", tool]) => servers::judge_tool(&desk, server, tool, body).await,
+        (&Method::GET, ["toolboxes", toolbox]) => servers::toolbox(&desk, toolbox).await,
         (&Method::PUT, ["toolboxes", toolbox]) => servers::put_toolbox(&desk, toolbox, body).await,
         (&Method::POST, ["toolboxes", toolbox, "servers", server, "inspect"]) => inspect::inspect(&desk, toolbox, server, body).await,
         (&Method::GET, ["audit"]) => trail(&desk, request.uri().query().unwrap_or_default()).await,

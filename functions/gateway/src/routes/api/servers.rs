@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{ApiError, Desk, random, read};
 use crate::platform::Platform;
-use crate::store::admin;
+use crate::store::{admin, targets};
 use crate::toolboxes::Flags;
 
 fn active() -> Status {
@@ -78,6 +78,19 @@ struct Member {
     /// What tells its names apart. By default nothing for a single server, and its own name beside others.
     #[serde(default)]
     prefix: Option<String>,
+}
+
+/// The servers of a toolbox.
+pub(super) async fn toolbox<P: Platform>(desk: &Desk<'_, P>, name: &str) -> Result<Value, ApiError> {
+    let name = ToolboxName::parse(name)?;
+    let servers = targets::members(desk.platform, &desk.name, &name)
+        .await?
+        .ok_or_else(|| ApiError::NotFound(format!("toolbox `{name}`")))?;
+    let servers: Vec<Value> = servers
+        .iter()
+        .map(|server| json!({ "name": server.name, "prefix": server.prefix, "status": server.status, "trust": server.trust }))
+        .collect();
+    Ok(json!({ "name": name, "servers": servers }))
 }
 
 /// Makes a toolbox have exactly these servers.

@@ -1,0 +1,82 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Every AI agent gets exactly its ambit.
+#[derive(Debug, clap::Parser)]
+#[command(version, about, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Write logs as JSON lines. `RUST_LOG` chooses what is logged.
+    #[arg(long, global = true)]
+    pub(crate) json_logs: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Serve a gateway from a data directory.
+    Serve(Serve),
+    /// Gateway, provisioner and a demo toolbox on this machine, in one process.
+    Dev(Dev),
+    /// Bring the database to the newest migration, or take migrations back.
+    Migrate(Migrate),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1:8787", env = "AMBIT_LISTEN")]
+    pub(crate) listen: SocketAddr,
+    /// Directory with database and keys; made if it is not there.
+    #[arg(long, default_value = ".ambit", env = "AMBIT_DATA")]
+    pub(crate) data: PathBuf,
+    /// The URL clients use, without a path. By default http and the address.
+    #[arg(long, env = "AMBIT_PUBLIC_URL")]
+    pub(crate) public_url: Option<String>,
+    /// Where the provisioner is. Without one, only remote servers are served.
+    #[arg(long, env = "AMBIT_PROVISIONER_URL")]
+    pub(crate) provisioner_url: Option<String>,
+    /// Web origins that may call besides our own.
+    #[arg(long = "origin", env = "AMBIT_ORIGINS", value_delimiter = ',')]
+    pub(crate) origins: Vec<String>,
+    /// Longest time one call may take, in seconds.
+    #[arg(long, default_value_t = 300, env = "AMBIT_CALL_LIMIT")]
+    pub(crate) call_limit: u64,
+    /// Threads; by default one per core.
+    #[arg(long, env = "AMBIT_CORES")]
+    pub(crate) cores: Option<usize>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Dev {
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1:8787")]
+    pub(crate) listen: SocketAddr,
+    /// Directory with everything that is kept: database, keys, policies.
+    #[arg(long, default_value = ".ambit")]
+    pub(crate) data: PathBuf,
+    /// Docker host that runs the servers.
+    #[arg(long, default_value = "unix:///var/run/docker.sock", env = "DOCKER_HOST")]
+    pub(crate) docker: String,
+    /// Demo server to run, by its name in the catalogue: everything, time. Can be given more than once.
+    #[arg(long = "server", default_values_t = ["everything".to_owned()])]
+    pub(crate) servers: Vec<String>,
+    /// Print one JSON line on stdout when ready, and nothing else there.
+    #[arg(long)]
+    pub(crate) ready_json: bool,
+    /// Longest time one call may take, in seconds.
+    #[arg(long, default_value_t = 300)]
+    pub(crate) call_limit: u64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Migrate {
+    /// Directory with the database.
+    #[arg(long, default_value = ".ambit", env = "AMBIT_DATA")]
+    pub(crate) data: PathBuf,
+    /// Take migrations back until this one is the newest; 0 empties the database.
+    #[arg(long)]
+    pub(crate) down_to: Option<i64>,
+}
