@@ -145,7 +145,11 @@ fn is_ready(port: u16) -> bool {
 }
 
 fn missing(path: &Path, remedy: &str) -> io::Result<()> {
-    if path.exists() { Ok(()) } else { Err(io::Error::other(format!("`{}` is not there: {remedy}", path.display()))) }
+    if path.exists() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("`{}` is not there: {remedy}", path.display())))
+    }
 }
 
 fn tests() -> &'static Path {
