@@ -17,7 +17,6 @@ use schemas::decision::{Action, Decision, DecisionRecord, DecisionRequest, Effec
 use crate::publish::CompiledSet;
 use crate::selection::Verdict;
 use crate::slice::{self, SliceError};
-use crate::vocabulary;
 
 /// Proof that the policies allowed exactly the request in its record. Only [`decide`] makes one; it is not `Clone`, so that a
 /// step that consumes it consumes the only one.
@@ -92,21 +91,15 @@ pub(crate) fn answer(
     action: Action,
     slice: Result<(slice::Request, Entities), SliceError>,
 ) -> Decision {
-    let asked = slice.map_err(|error| error.to_string());
-    match asked.and_then(|(request, entities)| evaluate(set, action, request, &entities)) {
-        Ok(decision) => decision,
-        Err(error) => refused(error),
-    }
-}
-
-/// The decision when none could be made.
-pub(crate) fn refused(error: String) -> Decision {
-    Decision {
-        effect: Effect::Deny,
-        policies: Vec::new(),
-        errors: vec![error],
-        advice: Vec::new(),
-        obligations: Vec::new(),
+    match slice {
+        Ok((request, entities)) => evaluate(set, action, request, &entities),
+        Err(error) => Decision {
+            effect: Effect::Deny,
+            policies: Vec::new(),
+            errors: vec![error.to_string()],
+            advice: Vec::new(),
+            obligations: Vec::new(),
+        },
     }
 }
 
@@ -115,18 +108,15 @@ pub(crate) fn evaluate(
     asked: Action,
     request: slice::Request,
     entities: &Entities,
-) -> Result<Decision, String> {
-    let slice::Request { principal, action, resource, context } = request;
-    let schema = vocabulary::schema()?;
-    let request = cedar_policy::Request::new(principal, action, resource, context, Some(schema))
-        .map_err(|error| error.to_string())?;
+) -> Decision {
+    let request = request.into_cedar();
     let verdict = set.selection.ask(asked, &request, entities);
     let mut decision = conclude(set, verdict);
     // Nobody is asked to approve what would be denied anyway: some permit must be waiting behind the forbids.
     if !decision.obligations.is_empty() && set.permits.ask(asked, &request, entities).permits.is_empty() {
         decision.obligations.clear();
     }
-    Ok(decision)
+    decision
 }
 
 /// Cedar skips policies that err, forbids too; so any error denies, whatever the others say.

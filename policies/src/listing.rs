@@ -4,7 +4,7 @@ use schemas::decision::{
     Action, AgentFacts, ContextFacts, Decision, DecisionRequest, ResourceFacts, ServerFacts,
 };
 
-use crate::decision::{evaluate, evaluate_request, refused};
+use crate::decision::{evaluate, evaluate_request};
 use crate::publish::CompiledSet;
 use crate::slice::{Builder, Request, SliceError};
 
@@ -65,10 +65,9 @@ impl Group<'_> {
         let mut builder = Builder::new()?;
         let action = builder.action(list.action)?;
         let context = builder.context(list.action, &list.context)?;
-        let ids: Result<Vec<_>, _> =
-            self.resources.iter().map(|resource| builder.resource(resource)).collect();
-        let principal = builder.agent(&list.principal, &self.resources)?;
-        let requests: Vec<Request> = ids?
+        let ids: Vec<_> = self.resources.iter().map(|resource| builder.resource(resource)).collect();
+        let principal = builder.agent(&list.principal, &self.resources);
+        let requests: Vec<Request> = ids
             .into_iter()
             .map(|resource| Request {
                 principal: principal.clone(),
@@ -79,7 +78,7 @@ impl Group<'_> {
             .collect();
         let Some(first) = requests.first() else { return Ok(Vec::new()) };
         let entities = builder.finish(first)?;
-        let decide = |request| evaluate(set, list.action, request, &entities).unwrap_or_else(refused);
+        let decide = |request| evaluate(set, list.action, request, &entities);
         Ok(requests.into_iter().map(decide).collect())
     }
 

@@ -39,7 +39,7 @@ fn with_any_entity_missing_nothing_is_allowed() {
         for index in 0..whole.entities.len() {
             let mut builder = Builder::new().unwrap();
             let parts = builder.request(&request).unwrap();
-            let gone = builder.entities.remove(index).uid();
+            let gone = builder.entities.remove(index).uid().clone();
             builder.present.retain(|uid| *uid != gone);
             let entities = builder.finish(&parts);
             let decision = answer(&set, action, entities.map(|entities| (parts, entities)));
@@ -67,6 +67,35 @@ fn without_the_completeness_check_errors_still_deny() {
                 !errors.is_empty(),
                 "{action:?} without {kind}: Cedar skips what errs, so this would have been an allow"
             );
+        }
+    }
+}
+
+/// `slice` builds Cedar's values itself; `cedar_policy` must find them closed, acyclic and as the schema wants them.
+#[test]
+fn what_is_built_is_what_cedar_would_build() {
+    let schema = crate::vocabulary::schema().unwrap();
+    for action in Action::ALL {
+        let mut bare = facts::request(action);
+        bare.context.user = None;
+        bare.principal.owner = None;
+        for request in [rich(action), bare] {
+            let (parts, entities) = slice::build(&request).unwrap();
+            let ours: Vec<cedar_policy::Entity> = entities.iter().cloned().collect();
+            let theirs = cedar_policy::Entities::from_entities(ours, Some(schema)).unwrap();
+            for entity in entities.iter() {
+                let uid = entity.uid();
+                assert!(theirs.get(&uid).unwrap().deep_eq(entity), "{uid}");
+            }
+            let asked = parts.into_cedar();
+            cedar_policy::Request::new(
+                asked.principal().unwrap().clone(),
+                asked.action().unwrap().clone(),
+                asked.resource().unwrap().clone(),
+                asked.context().unwrap().clone(),
+                Some(schema),
+            )
+            .unwrap_or_else(|error| panic!("{action:?}: {error}"));
         }
     }
 }

@@ -97,8 +97,7 @@ impl Verdict {
 /// Whether the scope of a policy covers an action. What we cannot tell, it does.
 fn may_be(policy: &Policy, action: Action) -> bool {
     let Some(entity) = Vocabulary::get().and_then(|names| names.action(action)) else { return true };
-    let Some(groups) = Vocabulary::get().and_then(|names| names.groups(action)) else { return true };
-    let covers = |uid: &EntityUid| *uid == entity.uid() || groups.contains(uid);
+    let covers = |uid: &EntityUid| entity.uid() == uid.as_ref() || entity.is_descendant_of(uid.as_ref());
     match policy.action_constraint() {
         ActionConstraint::Any => true,
         ActionConstraint::Eq(uid) => covers(&uid),

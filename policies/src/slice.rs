@@ -4,8 +4,17 @@
 //! tenant isolation off. So the slice is checked complete before anything is decided: whatever an attribute, a parent or the
 //! context refers to is there. Two kinds are exempt: members of enumerated types, which are no more than their id, and an
 //! agent's owner, of whom we know the name only; `publish` refuses policies that look any further into an owner.
+//!
+//! This file builds Cedar's own values. By way of `cedar_policy` every time would parse the word `datetime`, every
+//! attribute be evaluated as an expression, every slice be searched for cycles and every request be held against the schema:
+//! half of a decision, all for what follows from the types here. Tests hold what is built against `cedar_policy` and the schema.
 
-use cedar_policy::{Context, Entities, Entity, EntityUid, RestrictedExpression as Value};
+use std::collections::{BTreeSet, HashSet};
+
+use cedar_policy::Entities;
+use cedar_policy_core::ast::{Context, Entity, EntityUID, EntityUIDEntry, PartialValue, Value};
+use cedar_policy_core::entities::{Entities as CoreEntities, NoEntitiesSchema, TCComputation};
+use cedar_policy_core::extensions::Extensions;
 use schemas::decision::{
     Action, AgentFacts, ContextFacts, DecisionRequest, Grants, ItemFacts, OrgFacts, ResourceFacts,
     ServerFacts, ToolFacts, UserFacts,
@@ -23,7 +32,7 @@ pub(crate) enum SliceError {
     #[error("the time {} ms is outside the years 0 to 9999", .0.0)]
     Time(Timestamp),
     #[error("the slice lacks `{0}`, to which it refers")]
-    Incomplete(EntityUid),
+    Incomplete(EntityUID),
     #[error("{0}")]
     Cedar(String),
 }
@@ -31,9 +40,9 @@ pub(crate) enum SliceError {
 /// Who asks for what under which circumstances, in Cedar's terms.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
-    pub(crate) principal: EntityUid,
-    pub(crate) action: EntityUid,
-    pub(crate) resource: EntityUid,
+    pub(crate) principal: EntityUID,
+    pub(crate) action: EntityUID,
+    pub(crate) resource: EntityUID,
     pub(crate) context: Context,
 }
 
@@ -49,7 +58,7 @@ pub(crate) fn slice_grants(grants: &mut Grants, resource: &ResourceFacts) {
                 ResourceFacts::Tool(tool) => {
                     grants.tools.take(&item_id(server, &tool.name)).into_iter().collect()
                 }
-                ResourceFacts::Prompt(_) | ResourceFacts::Resource(_) => std::collections::BTreeSet::new(),
+                ResourceFacts::Prompt(_) | ResourceFacts::Resource(_) => BTreeSet::new(),
             },
         };
     }
@@ -63,12 +72,24 @@ pub(crate) fn build(request: &DecisionRequest) -> Result<(Request, Entities), Sl
     Ok((request, entities))
 }
 
+impl Request {
+    pub(crate) fn into_cedar(self) -> cedar_policy::Request {
+        let known = |uid| EntityUIDEntry::known(uid, None);
+        let Self { principal, action, resource, context } = self;
+        let (principal, action, resource) = (known(principal), known(action), known(resource));
+        cedar_policy_core::ast::Request::new_unchecked(principal, action, resource, Some(context)).into()
+    }
+}
+
+/// Attributes of an entity, or fields of a record.
+type Fields = Vec<(&'static str, Value)>;
+
 /// Collects entities, and notes what they refer to.
 pub(crate) struct Builder {
     names: &'static Vocabulary,
     pub(crate) entities: Vec<Entity>,
-    pub(crate) present: Vec<EntityUid>,
-    referenced: Vec<EntityUid>,
+    pub(crate) present: Vec<EntityUID>,
+    referenced: Vec<EntityUID>,
 }
 
 impl Builder {
@@ -85,16 +106,16 @@ impl Builder {
     pub(crate) fn request(&mut self, request: &DecisionRequest) -> Result<Request, SliceError> {
         let action = self.action(request.action)?;
         let context = self.context(request.action, &request.context)?;
-        let resource = self.resource(&request.resource)?;
-        let principal = self.agent(&request.principal, &[&request.resource])?;
+        let resource = self.resource(&request.resource);
+        let principal = self.agent(&request.principal, &[&request.resource]);
         Ok(Request { principal, action, resource, context })
     }
 
-    pub(crate) fn action(&mut self, action: Action) -> Result<EntityUid, SliceError> {
+    pub(crate) fn action(&mut self, action: Action) -> Result<EntityUID, SliceError> {
         let entity = self.names.action(action).ok_or(SliceError::Vocabulary)?;
-        self.present.push(entity.uid());
+        self.present.push(entity.uid().clone());
         self.entities.push(entity.clone());
-        Ok(entity.uid())
+        Ok(entity.uid().clone())
     }
 
     /// Checks that the slice is complete, and hands it to Cedar.
@@ -109,15 +130,14 @@ impl Builder {
 
     pub(crate) fn finish_unchecked(self) -> Result<Entities, SliceError> {
         // Two different people under one name (of two organisations, say) are an error here, and so deny.
-        Entities::from_entities(self.entities, None).map_err(cedar)
+        let (schema, extensions) = (None::<&NoEntitiesSchema>, Extensions::all_available());
+        let closed = TCComputation::AssumeAlreadyComputed;
+        let entities = CoreEntities::from_entities(self.entities, schema, closed, extensions);
+        entities.map(Entities::from).map_err(|error| SliceError::Cedar(error.to_string()))
     }
 
     /// The agent, with those of its plain grants that bear on these resources, which are all of one server.
-    pub(crate) fn agent(
-        &mut self,
-        agent: &AgentFacts,
-        resources: &[&ResourceFacts],
-    ) -> Result<EntityUid, SliceError> {
+    pub(crate) fn agent(&mut self, agent: &AgentFacts, resources: &[&ResourceFacts]) -> EntityUID {
         let names = self.names;
         let AgentFacts { grants, .. } = agent;
         let server = resources.first().map(|resource| resource.server());
@@ -129,66 +149,63 @@ impl Builder {
         let tools = resources.iter().filter_map(|resource| match resource {
             ResourceFacts::Tool(tool) if !grants.tools.is_empty() => {
                 let id = item_id(&tool.server, &tool.name);
-                grants.tools.contains(&id).then(|| Value::new_entity_uid(uid(&names.tool, &id)))
+                grants.tools.contains(&id).then(|| Value::from(uid(&names.tool, &id)))
             }
             ResourceFacts::Tool(_) | ResourceFacts::Prompt(_) | ResourceFacts::Resource(_) => None,
         });
         let org = self.org(&agent.org);
         let mut attributes = vec![
-            ("org".to_owned(), Value::new_entity_uid(org.clone())),
-            ("status".to_owned(), Value::new_entity_uid(names.status(agent.status))),
-            ("grantedToolboxes".to_owned(), Value::new_set(toolbox)),
-            ("grantedServers".to_owned(), Value::new_set(granted)),
-            ("grantedTools".to_owned(), Value::new_set(tools)),
+            ("org", Value::from(org.clone())),
+            ("status", Value::from(names.status(agent.status))),
+            ("grantedToolboxes", Value::set(toolbox, None)),
+            ("grantedServers", Value::set(granted, None)),
+            ("grantedTools", Value::set(tools, None)),
         ];
         if let Some(owner) = &agent.owner {
-            attributes.push(("owner".to_owned(), Value::new_entity_uid(uid(&names.user, owner.as_str()))));
+            attributes.push(("owner", Value::from(uid(&names.user, owner.as_str()))));
         }
-        self.add(uid(&names.agent, agent.name.as_str()), attributes, org)
+        self.add(uid(&names.agent, agent.name.as_str()), attributes, org, [])
     }
 
     /// Organisations have neither attributes nor parents, so an id is all there is to one.
-    fn org(&self, org: &OrgFacts) -> EntityUid {
+    fn org(&self, org: &OrgFacts) -> EntityUID {
         uid(&self.names.org, org.id.as_str())
     }
 
-    fn user(&mut self, user: &UserFacts) -> Result<EntityUid, SliceError> {
+    fn user(&mut self, user: &UserFacts) -> EntityUID {
         let org = self.org(&user.org);
         let attributes = vec![
-            ("org".to_owned(), Value::new_entity_uid(org.clone())),
-            ("status".to_owned(), Value::new_entity_uid(self.names.status(user.status))),
-            ("email".to_owned(), Value::new_string(user.email.clone())),
+            ("org", Value::from(org.clone())),
+            ("status", Value::from(self.names.status(user.status))),
+            ("email", Value::from(user.email.as_str())),
         ];
-        self.add(uid(&self.names.user, user.name.as_str()), attributes, org)
+        self.add(uid(&self.names.user, user.name.as_str()), attributes, org, [])
     }
 
-    fn server(&mut self, server: &ServerFacts) -> Result<(EntityUid, EntityUid), SliceError> {
+    /// The server and its toolbox, unless they are there, and the ids of server, toolbox and organisation.
+    fn server(&mut self, server: &ServerFacts) -> [EntityUID; 3] {
         let names = self.names;
         let org = self.org(&server.org);
         let toolbox = uid(&names.toolbox, server.toolbox.as_str());
         let id = uid(&names.mcp_server, server.name.as_str());
         if !self.present.contains(&toolbox) {
-            let attributes = vec![("org".to_owned(), Value::new_entity_uid(org.clone()))];
-            self.add(toolbox.clone(), attributes, org.clone())?;
+            self.add(toolbox.clone(), vec![("org", Value::from(org.clone()))], org.clone(), []);
         }
         if !self.present.contains(&id) {
             let attributes = vec![
-                ("org".to_owned(), Value::new_entity_uid(org.clone())),
-                ("status".to_owned(), Value::new_entity_uid(names.status(server.status))),
-                ("trust".to_owned(), Value::new_entity_uid(names.trust(server.trust))),
+                ("org", Value::from(org.clone())),
+                ("status", Value::from(names.status(server.status))),
+                ("trust", Value::from(names.trust(server.trust))),
             ];
             self.referenced.push(toolbox.clone());
-            self.add(id.clone(), attributes, toolbox)?;
+            self.add(id.clone(), attributes, toolbox.clone(), [org.clone()]);
         }
-        Ok((id, org))
+        [id, toolbox, org]
     }
 
-    pub(crate) fn resource(&mut self, resource: &ResourceFacts) -> Result<EntityUid, SliceError> {
-        let (server, org) = self.server(resource.server())?;
-        let mut attributes = vec![
-            ("org".to_owned(), Value::new_entity_uid(org.clone())),
-            ("server".to_owned(), self.refer(&server)),
-        ];
+    pub(crate) fn resource(&mut self, resource: &ResourceFacts) -> EntityUID {
+        let [server, toolbox, org] = self.server(resource.server());
+        let mut attributes = vec![("org", Value::from(org.clone())), ("server", self.refer(&server))];
         let kind = match resource {
             ResourceFacts::Tool(tool) => {
                 self.tool(tool, &mut attributes);
@@ -196,82 +213,102 @@ impl Builder {
             }
             ResourceFacts::Prompt(_) => &self.names.prompt,
             ResourceFacts::Resource(ItemFacts { name, .. }) => {
-                attributes.push(("uri".to_owned(), Value::new_string(name.clone())));
+                attributes.push(("uri", Value::from(name.as_str())));
                 &self.names.resource
             }
         };
-        self.add(uid(kind, &item_id(resource.server(), resource.name())), attributes, server)
+        let id = uid(kind, &item_id(resource.server(), resource.name()));
+        self.add(id, attributes, server, [toolbox, org])
     }
 
-    fn tool(&self, tool: &ToolFacts, attributes: &mut Vec<(String, Value)>) {
-        let scopes = tool.scopes.iter().map(|scope| Value::new_string(scope.clone()));
+    fn tool(&self, tool: &ToolFacts, attributes: &mut Fields) {
         attributes.extend([
-            ("state".to_owned(), Value::new_entity_uid(self.names.state(tool.state))),
-            ("readOnly".to_owned(), Value::new_bool(tool.read_only)),
-            ("destructive".to_owned(), Value::new_bool(tool.destructive)),
-            ("idempotent".to_owned(), Value::new_bool(tool.idempotent)),
-            ("openWorld".to_owned(), Value::new_bool(tool.open_world)),
-            ("scopes".to_owned(), Value::new_set(scopes)),
+            ("state", Value::from(self.names.state(tool.state))),
+            ("readOnly", Value::from(tool.read_only)),
+            ("destructive", Value::from(tool.destructive)),
+            ("idempotent", Value::from(tool.idempotent)),
+            ("openWorld", Value::from(tool.open_world)),
+            ("scopes", strings(&tool.scopes)),
         ]);
     }
 
     pub(crate) fn context(&mut self, action: Action, facts: &ContextFacts) -> Result<Context, SliceError> {
-        let strings = |set: &std::collections::BTreeSet<String>| {
-            Value::new_set(set.iter().map(|text| Value::new_string(text.clone())))
-        };
         let org = self.org(&facts.org);
-        let mut call = vec![
-            ("now".to_owned(), datetime(facts.now)?),
-            ("org".to_owned(), Value::new_entity_uid(org.clone())),
-            ("tokenScopes".to_owned(), strings(&facts.token_scopes)),
-            ("taint".to_owned(), strings(&facts.taint)),
+        let mut call: Fields = vec![
+            ("now", self.datetime(facts.now)?),
+            ("org", Value::from(org)),
+            ("tokenScopes", strings(&facts.token_scopes)),
+            ("taint", strings(&facts.taint)),
         ];
         if let Some(user) = &facts.user {
-            let user = self.user(user)?;
-            call.push(("user".to_owned(), self.refer(&user)));
+            let user = self.user(user);
+            call.push(("user", self.refer(&user)));
         }
         if let Some(approval) = &facts.approval {
             let by = if facts.user.as_ref() == Some(&approval.by) {
                 uid(&self.names.user, approval.by.name.as_str())
             } else {
-                self.user(&approval.by)?
+                self.user(&approval.by)
             };
-            let record = [("by".to_owned(), self.refer(&by)), ("at".to_owned(), datetime(approval.at)?)];
-            call.push(("approval".to_owned(), Value::new_record(record).map_err(cedar)?));
+            let record = [("by", self.refer(&by)), ("at", self.datetime(approval.at)?)];
+            call.push(("approval", Value::record(record, None)));
         }
-        let mut context = vec![("call".to_owned(), Value::new_record(call).map_err(cedar)?)];
+        let mut context: Fields = vec![("call", Value::record(call, None))];
         if matches!(action, Action::CallTool | Action::GetPrompt) {
             let id = uid(&self.names.args, "call");
             // Without arguments the entity is left out: `hasTag` is false either way, and it must guard `getTag`.
             if !facts.args.is_empty() {
-                let tags =
-                    facts.args.iter().map(|(name, text)| (name.clone(), Value::new_string(text.clone())));
+                let tag = |(name, text): (&String, &String)| {
+                    (name.as_str().into(), PartialValue::from(Value::from(text.as_str())))
+                };
+                let (none, tags) = (HashSet::new, facts.args.iter().map(tag));
                 self.present.push(id.clone());
                 self.referenced.push(id.clone());
-                self.entities.push(Entity::new_with_tags(id.clone(), [], [], tags).map_err(cedar)?);
+                self.entities.push(Entity::new_with_attr_partial_value(id.clone(), [], none(), none(), tags));
             }
-            context.push(("args".to_owned(), Value::new_entity_uid(id)));
+            context.push(("args", Value::from(id)));
         }
-        Context::from_pairs(context).map_err(cedar)
+        let fields = context.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        Ok(Context::Value(std::sync::Arc::new(fields)))
+    }
+
+    fn datetime(&self, at: Timestamp) -> Result<Value, SliceError> {
+        let text = instant::text(at).ok_or(SliceError::Time(at))?;
+        let value = Extensions::all_available()
+            .func(&self.names.datetime)
+            .map_err(|error| SliceError::Cedar(error.to_string()))?
+            .call(&[Value::from(text)])
+            .map_err(|error| SliceError::Cedar(error.to_string()))?;
+        match value {
+            PartialValue::Value(value) => Ok(value),
+            PartialValue::Residual(_) => Err(SliceError::Time(at)),
+        }
     }
 
     /// A reference to an entity that must be in the slice.
-    fn refer(&mut self, id: &EntityUid) -> Value {
+    fn refer(&mut self, id: &EntityUID) -> Value {
         self.referenced.push(id.clone());
-        Value::new_entity_uid(id.clone())
+        Value::from(id.clone())
     }
 
-    /// Adds an entity. Its attributes and its parent refer to others by way of `refer`, but for organisations.
-    fn add(
+    /// Adds an entity below its parent and the parent's ancestors.
+    fn add<const N: usize>(
         &mut self,
-        id: EntityUid,
-        attributes: Vec<(String, Value)>,
-        parent: EntityUid,
-    ) -> Result<EntityUid, SliceError> {
+        id: EntityUID,
+        attributes: Fields,
+        parent: EntityUID,
+        further: [EntityUID; N],
+    ) -> EntityUID {
+        let attributes = attributes.into_iter().map(|(name, value)| (name.into(), PartialValue::from(value)));
+        let (further, parents) = (HashSet::from(further), HashSet::from([parent]));
         self.present.push(id.clone());
-        self.entities.push(Entity::new_with_tags(id.clone(), attributes, [parent], []).map_err(cedar)?);
-        Ok(id)
+        self.entities.push(Entity::new_with_attr_partial_value(id.clone(), attributes, further, parents, []));
+        id
     }
+}
+
+fn strings(texts: &BTreeSet<String>) -> Value {
+    Value::set(texts.iter().map(|text| Value::from(text.as_str())), None)
 }
 
 /// `server/name`: the id of a tool, prompt or resource.
@@ -281,13 +318,4 @@ pub(crate) fn item_id(server: &ServerFacts, name: &str) -> String {
     id.push('/');
     id.push_str(name);
     id
-}
-
-fn datetime(at: Timestamp) -> Result<Value, SliceError> {
-    instant::text(at).map(Value::new_datetime).ok_or(SliceError::Time(at))
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]
-fn cedar(error: impl std::fmt::Display) -> SliceError {
-    SliceError::Cedar(error.to_string())
 }

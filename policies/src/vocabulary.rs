@@ -2,52 +2,55 @@
 
 use std::sync::LazyLock;
 
-use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, Schema};
+use cedar_policy::{EntityTypeName, Schema};
+use cedar_policy_core::ast::{Eid, Entity, EntityType, EntityUID, Name};
 use schemas::decision::{Action, DefinitionState, Status, Trust};
 
 /// Every name that a request is built from.
 #[derive(Debug)]
 pub(crate) struct Vocabulary {
-    pub(crate) agent: EntityTypeName,
-    pub(crate) args: EntityTypeName,
-    pub(crate) mcp_server: EntityTypeName,
-    pub(crate) org: EntityTypeName,
-    pub(crate) prompt: EntityTypeName,
-    pub(crate) resource: EntityTypeName,
-    pub(crate) tool: EntityTypeName,
-    pub(crate) toolbox: EntityTypeName,
-    pub(crate) user: EntityTypeName,
-    actions: Vec<(Action, Entity, Vec<EntityUid>)>,
-    definition_state: EntityTypeName,
-    status: EntityTypeName,
-    trust: EntityTypeName,
+    pub(crate) agent: EntityType,
+    pub(crate) args: EntityType,
+    pub(crate) mcp_server: EntityType,
+    pub(crate) org: EntityType,
+    pub(crate) prompt: EntityType,
+    pub(crate) resource: EntityType,
+    pub(crate) tool: EntityType,
+    pub(crate) toolbox: EntityType,
+    pub(crate) user: EntityType,
+    /// Cedar's function that reads a time. Its name is parsed once: parsing it costs as much as three policies.
+    pub(crate) datetime: Name,
+    actions: Vec<(Action, Entity)>,
+    definition_state: EntityType,
+    status: EntityType,
+    trust: EntityType,
 }
 
 impl Vocabulary {
     fn parse() -> Result<Self, Box<dyn std::error::Error>> {
         let entities = schema()?.action_entities()?;
-        let kind: EntityTypeName = "Ambit::Action".parse()?;
+        let actions_kind = kind("Ambit::Action")?;
         let mut actions = Vec::new();
         for action in Action::ALL {
-            let id = uid(&kind, action.as_str());
-            let entity = entities.get(&id).ok_or("an action is not in the schema")?;
-            let groups = entities.ancestors(&id).ok_or("an action is not in the schema")?;
-            actions.push((action, entity.clone(), groups.cloned().collect()));
+            let id = uid(&actions_kind, action.as_str()).into();
+            let entity: &Entity = entities.get(&id).ok_or("an action is not in the schema")?.as_ref();
+            actions.push((action, entity.clone()));
         }
         Ok(Self {
-            agent: "Ambit::Agent".parse()?,
-            args: "Ambit::Args".parse()?,
-            mcp_server: "Ambit::McpServer".parse()?,
-            org: "Ambit::Org".parse()?,
-            prompt: "Ambit::Prompt".parse()?,
-            resource: "Ambit::Resource".parse()?,
-            tool: "Ambit::Tool".parse()?,
-            toolbox: "Ambit::Toolbox".parse()?,
-            user: "Ambit::User".parse()?,
+            agent: kind("Ambit::Agent")?,
+            args: kind("Ambit::Args")?,
+            mcp_server: kind("Ambit::McpServer")?,
+            org: kind("Ambit::Org")?,
+            prompt: kind("Ambit::Prompt")?,
+            resource: kind("Ambit::Resource")?,
+            tool: kind("Ambit::Tool")?,
+            toolbox: kind("Ambit::Toolbox")?,
+            user: kind("Ambit::User")?,
+            datetime: "datetime".parse()?,
             actions,
-            definition_state: "Ambit::DefinitionState".parse()?,
-            status: "Ambit::Status".parse()?,
-            trust: "Ambit::Trust".parse()?,
+            definition_state: kind("Ambit::DefinitionState")?,
+            status: kind("Ambit::Status")?,
+            trust: kind("Ambit::Trust")?,
         })
     }
 
@@ -60,15 +63,10 @@ impl Vocabulary {
     /// The action with its groups. It belongs into every slice: without it `action in Ambit::Action::"toolUse"` is false,
     /// no error is raised, and every guardrail on a group of actions is silently off.
     pub(crate) fn action(&self, action: Action) -> Option<&Entity> {
-        self.actions.iter().find(|(known, ..)| *known == action).map(|(_, entity, _)| entity)
+        self.actions.iter().find(|(known, _)| *known == action).map(|(_, entity)| entity)
     }
 
-    /// The groups that an action is in.
-    pub(crate) fn groups(&self, action: Action) -> Option<&[EntityUid]> {
-        self.actions.iter().find(|(known, ..)| *known == action).map(|(.., groups)| groups.as_slice())
-    }
-
-    pub(crate) fn status(&self, status: Status) -> EntityUid {
+    pub(crate) fn status(&self, status: Status) -> EntityUID {
         let id = match status {
             Status::Active => "active",
             Status::Suspended => "suspended",
@@ -77,7 +75,7 @@ impl Vocabulary {
         uid(&self.status, id)
     }
 
-    pub(crate) fn trust(&self, trust: Trust) -> EntityUid {
+    pub(crate) fn trust(&self, trust: Trust) -> EntityUID {
         let id = match trust {
             Trust::FirstParty => "first_party",
             Trust::Verified => "verified",
@@ -87,7 +85,7 @@ impl Vocabulary {
         uid(&self.trust, id)
     }
 
-    pub(crate) fn state(&self, state: DefinitionState) -> EntityUid {
+    pub(crate) fn state(&self, state: DefinitionState) -> EntityUID {
         let id = match state {
             DefinitionState::New => "new",
             DefinitionState::Approved => "approved",
@@ -99,8 +97,13 @@ impl Vocabulary {
 }
 
 /// `type::"id"`. The id is data, whatever it holds: no text is parsed here, so nothing can be injected.
-pub(crate) fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
-    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+pub(crate) fn uid(kind: &EntityType, id: &str) -> EntityUID {
+    EntityUID::from_components(kind.clone(), Eid::new(id), None)
+}
+
+fn kind(name: &str) -> Result<EntityType, cedar_policy::ParseErrors> {
+    let name: EntityTypeName = name.parse()?;
+    Ok(name.as_ref().clone())
 }
 
 /// The schema, parsed once.
@@ -121,7 +124,7 @@ mod tests {
     fn every_name_is_in_the_schema() {
         let names = Vocabulary::get().unwrap();
         let schema = schema().unwrap();
-        let types: Vec<&EntityTypeName> = schema.entity_types().collect();
+        let types: Vec<&EntityType> = schema.entity_types().map(AsRef::as_ref).collect();
         for name in [
             &names.agent,
             &names.args,
@@ -147,11 +150,8 @@ mod tests {
             let uid = names.action(action).unwrap().uid();
             assert_eq!(uid.to_string(), format!("Ambit::Action::\"{}\"", action.as_str()));
         }
-        let alone =
-            cedar_policy::Entities::from_entities([names.action(Action::CallTool).unwrap().clone()], None)
-                .unwrap();
-        let call = names.action(Action::CallTool).unwrap().uid();
-        let groups: Vec<String> = alone.ancestors(&call).unwrap().map(ToString::to_string).collect();
+        let call = names.action(Action::CallTool).unwrap();
+        let groups: Vec<String> = call.ancestors().map(ToString::to_string).collect();
         assert_eq!(groups, ["Ambit::Action::\"toolUse\""]);
     }
 
