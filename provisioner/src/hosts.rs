@@ -1,7 +1,6 @@
 //! The Docker hosts of one provisioner: which workload lives where, and how many may start at once.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
@@ -62,36 +61,20 @@ impl Slot {
     }
 }
 
-/// Where a workload runs.
-type Place = Option<(usize, ContainerId)>;
-
 /// All hosts.
 #[derive(Debug)]
 pub(crate) struct Hosts {
     slots: Vec<Slot>,
-    /// What each container we know was made from.
-    made: Mutex<HashMap<ContainerId, String>>,
 }
 
 impl Hosts {
     pub(crate) fn new(hosts: Vec<Arc<dyn DockerHost>>) -> Self {
         let slots = hosts.into_iter().map(|host| Slot { host, starts: OnceCell::new() }).collect();
-        Self { slots, made: Mutex::default() }
+        Self { slots }
     }
 
     pub(crate) fn all(&self) -> &[Slot] {
         &self.slots
-    }
-
-    pub(crate) fn remember(&self, place: &Place, hash: String) {
-        if let Some((_, id)) = place {
-            self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), hash);
-        }
-    }
-
-    pub(crate) fn made_from(&self, place: &Place) -> Option<String> {
-        let (_, id) = place.as_ref()?;
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     /// The containers of a workload, with the index of their host. A host that does not answer fails the whole question:

@@ -1,12 +1,13 @@
 //! Runs MCP servers as hardened containers and serves each as stateless MCP 2026-07-28.
 //!
-//! Reading order: [`api`] (routes, signatures) → [`workloads`] (made so, woken, put to sleep) → [`plan`] (pure) →
-//! [`hosts`] and [`start`] → `bridge` (one server, many calls). [`host`] is the port to Docker, [`docker`] the real one,
+//! Reading order: `api` (routes, signatures) → `workloads` (made so, woken, put to sleep) → [`plan`] (pure) →
+//! `converge` and `start` → `bridge` (one server, many calls). [`host`] is the port to Docker, [`docker`] the real one,
 //! [`simulated`] its twin; [`hardening`] makes the container; [`images`] builds images without a registry.
 
 mod api;
 mod backoff;
 mod bridge;
+mod converge;
 pub mod docker;
 pub mod error;
 pub mod hardening;
@@ -17,6 +18,7 @@ pub mod plan;
 mod settings;
 pub mod signature;
 pub mod simulated;
+mod sleep;
 mod start;
 mod workloads;
 
@@ -76,6 +78,9 @@ impl Provisioner {
         async move {
             let every = (workloads.settings.pause_after / 4)
                 .clamp(Duration::from_millis(100), Duration::from_secs(15));
+            if let Err(error) = workloads.take_note().await {
+                tracing::warn!(%error, "what runs already is unknown");
+            }
             loop {
                 tokio::time::sleep(every).await;
                 workloads.put_to_sleep().await;

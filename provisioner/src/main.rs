@@ -7,6 +7,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use provisioner::{Provisioner, Settings, SharedKey};
 
+/// How long calls under way may take once we are told to stop.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Runs MCP servers as hardened containers for an Ambit gateway.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -68,7 +71,20 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind(options.listen).await?;
     tracing::info!(listen = %listener.local_addr()?, hosts = ?options.hosts, "ready");
     let idle = tokio::spawn(provisioner.background());
-    axum::serve(listener, provisioner.router()).with_graceful_shutdown(told_to_stop()).await?;
+    let (told, mut stopping) = tokio::sync::watch::channel(false);
+    let serving = axum::serve(listener, provisioner.router()).with_graceful_shutdown(async move {
+        told_to_stop().await;
+        let _ = told.send(true);
+    });
+    // Subscriptions never end by themselves: calls get a moment, then we go.
+    let moment_over = async move {
+        let _ = stopping.wait_for(|stop| *stop).await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served?,
+        () = moment_over => tracing::info!("some requests were still open"),
+    }
     idle.abort();
     Ok(())
 }

@@ -15,13 +15,12 @@ use tokio::time::Instant;
 use crate::backoff::BackOff;
 use crate::bridge::Server;
 use crate::bridge::exchange::Busy;
-use crate::bridge::link::End;
 use crate::bridge::logs::Logs;
+use crate::converge::Look;
 use crate::error::Error;
 use crate::hardening;
-use crate::host::{Container, ContainerId, ContainerState, HostError, SPEC_LABEL};
+use crate::host::{Container, ContainerId, ContainerState, SPEC_LABEL};
 use crate::hosts::Hosts;
-use crate::plan::{Observed, Step, plan};
 use crate::settings::Settings;
 use crate::start::Eras;
 
@@ -31,7 +30,7 @@ pub(crate) struct Workloads {
     pub(crate) hosts: Hosts,
     pub(crate) settings: Settings,
     pub(crate) eras: Eras,
-    known: Mutex<HashMap<WorkloadName, Arc<Workload>>>,
+    pub(crate) known: Mutex<HashMap<WorkloadName, Arc<Workload>>>,
 }
 
 /// One workload: what we know of it, and whose turn it is to change it.
@@ -44,24 +43,34 @@ pub(crate) struct Workload {
     used: Mutex<Instant>,
     /// The server while it is up: all that a call needs.
     awake: RwLock<Option<Awake>>,
-    turn: tokio::sync::Mutex<Turn>,
+    pub(crate) turn: tokio::sync::Mutex<Turn>,
 }
 
+/// A server that is up, and how long one call to it may take.
 #[derive(Debug, Clone)]
-struct Awake {
-    server: Arc<Server>,
-    limit: Duration,
+pub(crate) struct Awake {
+    pub(crate) server: Arc<Server>,
+    pub(crate) limit: Duration,
+}
+
+/// Where a workload runs, and what it was made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) host: usize,
+    pub(crate) id: ContainerId,
+    pub(crate) hash: String,
 }
 
 /// What only the holder of the turn may look at.
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
-    spec: Option<WorkloadSpec>,
-    /// The host and container it runs in.
-    place: Option<(usize, ContainerId)>,
+    pub(crate) spec: Option<WorkloadSpec>,
+    pub(crate) place: Option<Place>,
     /// The server of a paused container.
-    asleep: Option<Arc<Server>>,
-    back_off: BackOff,
+    pub(crate) asleep: Option<Arc<Server>>,
+    /// Whether it is known to be stopped.
+    pub(crate) stopped: bool,
+    pub(crate) back_off: BackOff,
 }
 
 impl Workload {
@@ -76,16 +85,16 @@ impl Workload {
         }
     }
 
-    fn awake(&self) -> Option<Awake> {
+    pub(crate) fn awake(&self) -> Option<Awake> {
         let awake = self.awake.read().unwrap_or_else(PoisonError::into_inner).clone();
         awake.filter(|awake| awake.server.ended().is_none())
     }
 
-    fn take_awake(&self) -> Option<Awake> {
+    pub(crate) fn take_awake(&self) -> Option<Awake> {
         self.awake.write().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn set_awake(&self, awake: Awake) {
+    pub(crate) fn set_awake(&self, awake: Awake) {
         *self.awake.write().unwrap_or_else(PoisonError::into_inner) = Some(awake);
     }
 
@@ -93,7 +102,7 @@ impl Workload {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    fn idle(&self) -> Duration {
+    pub(crate) fn idle(&self) -> Duration {
         if self.busy.load(Ordering::SeqCst) > 0 {
             return Duration::ZERO;
         }
@@ -106,12 +115,12 @@ impl Workloads {
         Self { hosts, settings, eras: Eras::default(), known: Mutex::default() }
     }
 
-    fn entry(&self, name: &WorkloadName) -> Arc<Workload> {
+    pub(crate) fn entry(&self, name: &WorkloadName) -> Arc<Workload> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(known.entry(name.clone()).or_insert_with(|| Arc::new(Workload::new(name.clone()))))
     }
 
-    fn entries(&self) -> Vec<Arc<Workload>> {
+    pub(crate) fn entries(&self) -> Vec<Arc<Workload>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
@@ -133,7 +142,7 @@ impl Workloads {
             turn.spec = Some(spec);
         }
         workload.touch();
-        self.converge(&workload, &mut turn).await?;
+        self.converge(&workload, &mut turn, Look::Again).await?;
         let (spec, protocol) = (turn.spec.clone(), Self::protocol(&workload));
         drop(turn);
         let spec = spec.ok_or_else(|| Error::UnknownWorkload { name: name.clone() })?;
@@ -180,116 +189,10 @@ impl Workloads {
                 .find_map(|(_, container)| serde_json::from_str(container.labels.get(SPEC_LABEL)?).ok());
             turn.spec = Some(spec.ok_or_else(|| Error::UnknownWorkload { name: workload.name.clone() })?);
         }
-        self.converge(workload, &mut turn).await?;
+        self.converge(workload, &mut turn, Look::IfNeeded).await?;
         workload
             .awake()
             .ok_or_else(|| Error::ServerFailed { reason: "it ended as soon as it was up".to_owned() })
-    }
-
-    /// Walks from what is to what should be. Any step may have been the last before a crash: the next walk heals it.
-    async fn converge(&self, workload: &Workload, turn: &mut Turn) -> Result<(), Error> {
-        let Some(spec) = turn.spec.clone() else { return Ok(()) };
-        if let Some(awake) = workload.take_awake() {
-            match awake.server.ended() {
-                None if !self.is_stale(turn, &spec) => {
-                    workload.set_awake(awake);
-                    return Ok(());
-                }
-                Some(End::Failed(why)) => turn.back_off.failed(&why, &self.settings),
-                None | Some(End::Closed) => awake.server.close(),
-            }
-        }
-        let wait = turn.back_off.remaining();
-        if wait > self.settings.patience {
-            return Err(Error::BackingOff {
-                retry_after: wait,
-                reason: turn.back_off.last_reason().to_owned(),
-            });
-        }
-        tokio::time::sleep(wait).await;
-        for last in [false, false, true] {
-            match self.attempt(workload, turn, &spec).await {
-                // Someone else changed the world under us: look again.
-                Err(Error::Host(HostError::Conflict { .. } | HostError::Missing { .. })) if !last => {}
-                Err(error) => {
-                    if let Error::ServerFailed { reason } | Error::Host(HostError::Refused { reason }) =
-                        &error
-                    {
-                        turn.back_off.failed(reason, &self.settings);
-                        workload.logs.note(&format!("start failed: {reason}"));
-                    }
-                    return Err(error);
-                }
-                Ok(server) => {
-                    turn.back_off.started();
-                    let limit = Duration::from_millis(u64::from(spec.limits.call_timeout_ms));
-                    workload.set_awake(Awake { server, limit });
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether what runs was made from another spec.
-    fn is_stale(&self, turn: &Turn, spec: &WorkloadSpec) -> bool {
-        turn.place.is_none() || self.hosts.made_from(&turn.place) != Some(hardening::spec_hash(spec))
-    }
-
-    async fn attempt(
-        &self,
-        workload: &Workload,
-        turn: &mut Turn,
-        spec: &WorkloadSpec,
-    ) -> Result<Arc<Server>, Error> {
-        let observed = self.hosts.containers(&workload.name).await?;
-        let home = self.hosts.home(&workload.name, &observed);
-        let mut made: Option<ContainerId> = None;
-        let mut server = None;
-        for (index, slot) in self.hosts.all().iter().enumerate() {
-            let here: Vec<Container> =
-                observed.iter().filter(|(at, _)| *at == index).map(|(_, c)| c.clone()).collect();
-            let kept = here.iter().find(|c| c.name == workload.name.as_str()).map(|c| c.id.clone());
-            let desired = (index == home).then_some(spec);
-            let seen = Observed { name: workload.name.clone(), containers: here };
-            for step in plan(desired, &seen) {
-                tracing::debug!(workload = %workload.name, host = slot.address(), ?step, "step");
-                match step {
-                    Step::Remove(id) => slot.remove(&id).await?,
-                    Step::EnsureNetwork => {
-                        if let Some(network) = hardening::network(spec) {
-                            slot.host().ensure_network(&network).await?;
-                        }
-                    }
-                    Step::Create => {
-                        let image = slot.image(spec).await?;
-                        let body = hardening::container(&workload.name, spec, &image);
-                        made = Some(slot.host().create(workload.name.as_str(), &body).await?);
-                    }
-                    Step::Start(given) => {
-                        let id = given.or_else(|| made.clone()).ok_or_else(|| lost(&workload.name))?;
-                        made = Some(id.clone());
-                        turn.asleep = None;
-                        server = Some(self.start(slot, workload, spec, &id).await?);
-                    }
-                    Step::Unpause(id) => slot.host().unpause(&id).await?,
-                }
-            }
-            if index == home {
-                let id = made.clone().or(kept).ok_or_else(|| lost(&workload.name))?;
-                let asleep = turn.asleep.take().filter(|_| turn.place.as_ref() == Some(&(index, id.clone())));
-                turn.place = Some((index, id.clone()));
-                self.hosts.remember(&turn.place, hardening::spec_hash(spec));
-                if server.is_none() {
-                    // It runs already: either we paused it, or another life of ours started it.
-                    server = Some(match asleep.filter(|server| server.ended().is_none()) {
-                        Some(server) => server,
-                        None => self.adopt(slot, workload, spec, &id).await?,
-                    });
-                }
-            }
-        }
-        server.ok_or_else(|| Error::Host(lost(&workload.name)))
     }
 
     /// Removes a workload; no error if there is none.
@@ -344,7 +247,11 @@ impl Workloads {
             protocol = Self::protocol(&workload);
             // Who holds the turn is working on it; what they will find is not known yet.
             let turn = tokio::time::timeout(Duration::from_millis(50), workload.turn.lock()).await.ok();
-            reason = turn.and_then(|turn| turn.back_off.reason().map(str::to_owned));
+            if let Some(turn) = turn {
+                reason = turn.back_off.reason().map(str::to_owned);
+                let asleep = turn.asleep.as_ref().map(|server| server.greeting().protocol().to_owned());
+                protocol = protocol.or(asleep);
+            }
         }
         let state = match container.state {
             ContainerState::Running => WorkloadState::Running,
@@ -376,54 +283,6 @@ impl Workloads {
             None => self.status(name).await.map(|_| String::new()),
         }
     }
-
-    /// Pauses and stops whoever was idle for long enough, once.
-    pub(crate) async fn put_to_sleep(&self) {
-        for workload in self.entries() {
-            let idle = workload.idle();
-            let Ok(mut turn) = workload.turn.try_lock() else { continue };
-            if let Err(error) = self.tuck_in(&workload, &mut turn, idle).await {
-                tracing::warn!(workload = %workload.name, %error, "could not put to sleep");
-            }
-        }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, workload| {
-            let unknown = workload.turn.try_lock().is_ok_and(|turn| turn.spec.is_none());
-            !(unknown && Arc::strong_count(workload) == 1 && workload.idle() > self.settings.stop_after)
-        });
-    }
-
-    async fn tuck_in(&self, workload: &Workload, turn: &mut Turn, idle: Duration) -> Result<(), Error> {
-        let Some((index, id)) = turn.place.clone() else { return Ok(()) };
-        let Some(slot) = self.hosts.all().get(index) else { return Ok(()) };
-        if idle >= self.settings.stop_after && turn.asleep.is_some() {
-            if let Some(server) = turn.asleep.take() {
-                server.close();
-            }
-            // A frozen process cannot hear that it should end.
-            slot.host().unpause(&id).await?;
-            slot.host().stop(&id, 2).await?;
-            workload.logs.note("stopped, since nobody used it");
-        } else if idle >= self.settings.pause_after
-            && let Some(awake) = workload.take_awake()
-        {
-            // From here on a new call waits for its turn; one that slipped in before counts as busy.
-            if workload.idle() < self.settings.pause_after || awake.server.ended().is_some() {
-                workload.set_awake(awake);
-                return Ok(());
-            }
-            if let Err(error) = slot.host().pause(&id).await {
-                workload.set_awake(awake);
-                return Err(error.into());
-            }
-            turn.asleep = Some(awake.server);
-        }
-        Ok(())
-    }
-}
-
-fn lost(name: &WorkloadName) -> HostError {
-    HostError::Missing { what: format!("container of workload `{name}`") }
 }
 
 fn status(

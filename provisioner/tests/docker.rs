@@ -53,7 +53,7 @@ async fn probe(engine: &Engine, mode: &str) -> BuiltImage {
     let node = String::from_utf8(node.stdout).unwrap();
     let reference = ImageReference::parse(&format!("ambit/probe-{mode}:test")).unwrap();
     images::from_binary(engine, &reference, node.trim().as_ref(), &["-e", PROBE, mode], &|line| {
-        eprintln!("{line}")
+        eprintln!("{line}");
     })
     .await
     .unwrap()

@@ -61,6 +61,44 @@ async fn putting_twice_is_putting_once() {
 }
 
 #[tokio::test]
+async fn putting_again_removes_what_lies_beside_and_keeps_the_server() {
+    let host = host();
+    let rig = rig(&host, Settings::default());
+    rig.put(&spec()).await;
+    let stray = host.body(NAME).unwrap();
+    host.create("stray", &stray).await.unwrap();
+    let (slow, put) = tokio::join!(rig.tool(NAME, "later", json!({"ms": 100})), async {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        rig.put(&spec()).await
+    });
+    assert_eq!((slow.status.as_u16(), put.0.as_u16()), (200, 200), "a call under way is not disturbed");
+    assert_eq!(host.containers(Some(NAME)).await.unwrap().len(), 1);
+    assert_eq!((count(&host, "start"), count(&host, "attach")), (1, 1));
+    // A host that does not answer for a moment costs no server either.
+    host.fail(0, Fault::Before);
+    assert_eq!(rig.put(&spec()).await.0, 503);
+    assert_eq!(echo(&rig).await, 200);
+    assert_eq!((count(&host, "start"), count(&host, "attach")), (1, 1));
+}
+
+#[tokio::test]
+async fn what_an_earlier_life_left_running_is_put_to_sleep_too() {
+    let host = host();
+    rig(&host, Settings::default()).put(&spec()).await;
+    let settings = Settings {
+        pause_after: Duration::from_millis(50),
+        stop_after: Duration::from_millis(300),
+        ..Settings::default()
+    };
+    let next = rig(&host, settings);
+    tokio::spawn(next.provisioner.background());
+    let stopped =
+        async || next.json("GET", &format!("/v1/workloads/{NAME}"), "").await.1["state"] == "stopped";
+    until("stopped", stopped).await;
+    assert_eq!(echo(&next).await, 200);
+}
+
+#[tokio::test]
 async fn another_spec_replaces_the_container() {
     let host = host();
     let rig = rig(&host, Settings::default());

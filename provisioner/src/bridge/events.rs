@@ -3,11 +3,10 @@
 use axum::http::Response;
 use axum::http::header::CONTENT_TYPE;
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use schemas::provisioner::MAX_MESSAGE_BYTES;
 
-use crate::bridge::http::whole;
 use crate::bridge::lines::{Line, Lines};
 use crate::error::Error;
 
@@ -71,4 +70,12 @@ impl Events {
             },
         }
     }
+}
+
+/// Reads a whole body, bounded.
+async fn whole(body: Incoming) -> Result<Bytes, Error> {
+    let limited = Limited::new(body, MAX_MESSAGE_BYTES).collect().await;
+    limited
+        .map(http_body_util::Collected::to_bytes)
+        .map_err(|error| Error::ServerFailed { reason: format!("its answer cannot be read: {error}") })
 }

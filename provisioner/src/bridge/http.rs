@@ -6,33 +6,25 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request as HttpRequest, Response, StatusCode, Uri,
-};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use schemas::provisioner::MAX_MESSAGE_BYTES;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::bridge::envelope::{self, Envelope, Fields, LOG_KEY, MODERN, Request};
-use crate::bridge::era::{self, Era, Greeting, Handshake};
+use crate::bridge::era::{Era, Greeting};
 use crate::bridge::events::Events;
 use crate::bridge::exchange::{Busy, Exchange, Final, json};
-use crate::bridge::link::{End, Reply};
+use crate::bridge::link::End;
 use crate::bridge::listeners::{Wants, farewell};
 use crate::bridge::stdio::finish;
+use crate::bridge::target::{Target, VERSION, failed, reply, unreached};
 use crate::bridge::translate;
 use crate::error::Error;
 
-const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// How often a booting server is knocked at.
 const KNOCK: Duration = Duration::from_millis(100);
 
@@ -43,154 +35,6 @@ pub(crate) struct HttpServer {
     greeting: Greeting,
     /// Waits for the end of the container.
     watch: AbortOnDrop,
-}
-
-#[derive(Debug)]
-struct Target {
-    uri: Uri,
-    client: Client<HttpConnector, Full<Bytes>>,
-    next: AtomicU64,
-    /// The session of an older server, which may have none.
-    session: Mutex<Session>,
-    /// How it ended, once it has.
-    end: watch::Sender<Option<End>>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Session {
-    id: Option<HeaderValue>,
-    protocol: Option<HeaderValue>,
-}
-
-fn failed(reason: impl std::fmt::Display) -> Error {
-    Error::ServerFailed { reason: reason.to_string() }
-}
-
-/// Why a request got no response. The client's own text names no cause.
-fn unreached(error: &hyper_util::client::legacy::Error) -> Error {
-    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    failed(format!("its port inside the container does not answer: {error}: {cause}"))
-}
-
-impl Target {
-    fn session(&self) -> Session {
-        self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
-
-    /// The same without the moment's patience: a booting server refuses connections many times.
-    async fn outlive_start<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let mut end = self.end.subscribe();
-        tokio::select! {
-            outcome = work => outcome,
-            Ok(end) = async { end.wait_for(Option::is_some).await.map(|end| end.clone()) } => {
-                Err(end.unwrap_or(End::Closed).error())
-            }
-        }
-    }
-
-    /// Does the work, unless the server ends first.
-    async fn outlive<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let mut end = self.end.subscribe();
-        tokio::select! {
-            outcome = work => match outcome {
-                // A connection that broke is often the first sign of an end: a moment later we know which.
-                Err(error @ Error::ServerFailed { .. }) => {
-                    let ended = timeout(Duration::from_millis(500), end.wait_for(Option::is_some)).await;
-                    Err(ended.ok().and_then(Result::ok).and_then(|end| end.as_ref().map(End::error)).unwrap_or(error))
-                }
-                outcome => outcome,
-            },
-            Ok(end) = async { end.wait_for(Option::is_some).await.map(|end| end.clone()) } => {
-                Err(end.unwrap_or(End::Closed).error())
-            }
-        }
-    }
-
-    async fn post(
-        &self,
-        body: Bytes,
-        headers: HeaderMap,
-    ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
-        let mut request = HttpRequest::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = headers;
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-        self.client.request(request).await
-    }
-
-    /// A POST inside the session of an older server.
-    async fn post_legacy(&self, body: Bytes) -> Result<Response<Incoming>, Error> {
-        let session = self.session();
-        let mut headers = HeaderMap::new();
-        session.id.into_iter().for_each(|id| drop(headers.insert(SESSION, id)));
-        session.protocol.into_iter().for_each(|version| drop(headers.insert(VERSION, version)));
-        self.post(body, headers).await.map_err(|error| unreached(&error))
-    }
-
-    /// Shakes hands, which replaces the session.
-    async fn initialize(&self) -> Result<Handshake, Error> {
-        *self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Session::default();
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let response =
-            self.post_legacy(envelope::request(id, "initialize", &era::initialize()).into()).await?;
-        let status = response.status();
-        let session = response.headers().get(SESSION).cloned();
-        let Reply::Result(result) = sole_reply(response, id).await? else {
-            return Err(failed(format!("it answered `initialize` with an error (HTTP {status})")));
-        };
-        let handshake = Handshake::parse(&result)
-            .ok_or_else(|| failed("it answered `initialize` with something else"))?;
-        *self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-            Session { id: session, protocol: HeaderValue::from_str(&handshake.protocol).ok() };
-        let ready = Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
-        self.post_legacy(ready).await?;
-        Ok(handshake)
-    }
-
-    async fn discover(&self) -> Result<Option<Greeting>, hyper_util::client::legacy::Error> {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let headers = HeaderMap::from_iter([
-            (VERSION, HeaderValue::from_static(MODERN)),
-            (HeaderName::from_static("mcp-method"), HeaderValue::from_static("server/discover")),
-        ]);
-        let response =
-            self.post(envelope::request(id, "server/discover", &era::probe()).into(), headers).await?;
-        if response.status() != StatusCode::OK {
-            return Ok(None);
-        }
-        Ok(match sole_reply(response, id).await {
-            Ok(Reply::Result(result)) if era::offers_modern(&result) => Some(Greeting::Modern),
-            _ => None,
-        })
-    }
-}
-
-/// The one answer in a response, whatever form it has.
-async fn sole_reply(response: Response<Incoming>, id: u64) -> Result<Reply, Error> {
-    let status = response.status();
-    let mut events = Events::of(response);
-    while let Some(message) = events.next().await? {
-        if let Some(reply) = reply(&message, id) {
-            return Ok(reply);
-        }
-    }
-    Err(failed(format!("it answered HTTP {} without a JSON-RPC answer", status.as_u16())))
-}
-
-fn reply(message: &Bytes, id: u64) -> Option<Reply> {
-    let envelope: Envelope<'_> = serde_json::from_slice(message).ok()?;
-    // An error may come without id when the server could not read it.
-    if envelope.method.is_some() || (envelope.our_id() != Some(id) && envelope.error.is_none()) {
-        return None;
-    }
-    match (envelope.result, envelope.error) {
-        (Some(result), None) => Some(Reply::Result(message.slice_ref(result.get().as_bytes()))),
-        (None, Some(error)) => Some(Reply::Error(message.slice_ref(error.get().as_bytes()))),
-        _ => None,
-    }
 }
 
 /// Tells an older server that nobody waits: closing the connection tells it nothing.
@@ -497,12 +341,4 @@ fn header_text(text: &str) -> String {
     } else {
         format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(text))
     }
-}
-
-/// Reads a whole body, bounded.
-pub(crate) async fn whole(body: Incoming) -> Result<Bytes, Error> {
-    let limited = Limited::new(body, MAX_MESSAGE_BYTES).collect().await;
-    limited
-        .map(http_body_util::Collected::to_bytes)
-        .map_err(|error| failed(format!("its answer cannot be read: {error}")))
 }

@@ -67,7 +67,7 @@ impl Logs {
 
     /// Something we have to say about the server.
     pub(crate) fn note(&self, text: &str) {
-        self.ring().push(format!("ambit: {text}"));
+        self.ring().push(format!("ambit: {}", printable(text.as_bytes())));
     }
 
     /// All of it, newest last.

@@ -13,6 +13,7 @@ pub(crate) mod link;
 pub(crate) mod listeners;
 pub(crate) mod logs;
 pub(crate) mod stdio;
+mod target;
 pub(crate) mod translate;
 
 use std::time::Duration;

@@ -81,16 +81,16 @@ async fn answer(
         tell(json!({"jsonrpc": "2.0", "id": id, "result": result}));
     };
     let fail = |code: i32, why: &str| {
-        tell(json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": why}}))
+        tell(json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": why}}));
     };
     match message["method"].as_str().unwrap_or_default() {
         "initialize" if era != Era::Modern => {
             done(json!({"protocolVersion": "2025-11-25", "serverInfo": {"name": "fake", "version": "1"},
-            "capabilities": {"tools": {"listChanged": true}, "resources": {"subscribe": true, "listChanged": true}, "logging": {}}}))
+            "capabilities": {"tools": {"listChanged": true}, "resources": {"subscribe": true, "listChanged": true}, "logging": {}}}));
         }
         "server/discover" if era == Era::Modern => {
             done(json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
-            "ttlMs": 1, "cacheScope": "public"}))
+            "ttlMs": 1, "cacheScope": "public"}));
         }
         "subscriptions/listen" if era == Era::Modern => {
             let meta = json!({"io.modelcontextprotocol/subscriptionId": id});
@@ -167,7 +167,7 @@ async fn tool(
             text("changed".to_owned());
         }
         "input" if era == Era::Modern => {
-            done(json!({"resultType": "input_required", "requestState": "opaque", "inputRequests": {}}))
+            done(json!({"resultType": "input_required", "requestState": "opaque", "inputRequests": {}}));
         }
         "crash" => drop(exit.send(9)),
         _ => {}

@@ -1,5 +1,6 @@
 //! What the tests share: signed requests to the real router, in memory.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::needless_pass_by_value, reason = "`json!(..)` reads better in a call without `&`")]
 
 pub(crate) mod fake;
 

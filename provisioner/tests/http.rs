@@ -1,0 +1,239 @@
+//! HTTP servers inside containers, over a simulated host: a modern one passes, an older one is translated.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so and fails"
+)]
+
+mod rig;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Response};
+use axum::routing::post;
+use futures_util::StreamExt as _;
+use provisioner::simulated::Simulated;
+use provisioner::{Provisioner, Settings};
+use rig::{Rig, key, request, until};
+use serde_json::{Value, json};
+
+const NAME: &str = "acme.ops.web";
+
+type Seen = Arc<Mutex<Vec<(HeaderMap, Value)>>>;
+
+fn spec() -> Value {
+    json!({"org": "acme", "toolbox": "ops", "server": "web", "image": "x", "digest": format!("sha256:{}", "0".repeat(64)),
+        "transport": {"type": "http", "port": 80, "path": "/mcp"}, "limits": {"call_timeout_ms": 3000}})
+}
+
+fn reply(status: u16, kind: &str, body: impl Into<Body>) -> Response<Body> {
+    Response::builder().status(status).header("content-type", kind).body(body.into()).unwrap()
+}
+
+/// Modern: strict about its headers, streams progress, never ends a subscription.
+async fn modern(State(seen): State<Seen>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    let message: Value = serde_json::from_slice(&body).unwrap();
+    seen.lock().unwrap().push((headers.clone(), message.clone()));
+    let id = &message["id"];
+    let method = message["method"].as_str().unwrap();
+    let named =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    if named("mcp-protocol-version") != "2026-07-28" || named("mcp-method") != method {
+        let error =
+            json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32020, "message": "header mismatch"}});
+        return reply(400, "application/json", error.to_string());
+    }
+    let done = |result: Value| json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string();
+    match method {
+        "server/discover" => reply(
+            200,
+            "application/json",
+            done(json!({"resultType": "complete",
+            "supportedVersions": ["2026-07-28"], "capabilities": {}, "ttlMs": 0, "cacheScope": "public"})),
+        ),
+        "tools/list" => reply(
+            200,
+            "application/json",
+            format!(
+                "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"resultType\": \"complete\", \"tools\":[ ],\"x\": 1.0}}}}"
+            ),
+        ),
+        "tools/call" => {
+            let token = &message["params"]["_meta"]["progressToken"];
+            let note = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": 1}});
+            reply(
+                200,
+                "text/event-stream",
+                format!(
+                    ": hello\n\ndata: {note}\n\ndata: {}\n\n",
+                    done(json!({"resultType": "complete",
+                "content": [{"type": "text", "text": named("mcp-name")}]}))
+                ),
+            )
+        }
+        "subscriptions/listen" => {
+            let acknowledged =
+                json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": {}});
+            let first = futures_util::stream::once(async move {
+                Ok::<_, std::io::Error>(format!("data: {acknowledged}\n\n"))
+            });
+            reply(200, "text/event-stream", Body::from_stream(first.chain(futures_util::stream::pending())))
+        }
+        _ => reply(
+            404,
+            "application/json",
+            json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "no"}}).to_string(),
+        ),
+    }
+}
+
+/// Older: a session, notifications pushed on its GET stream, requests of its own in between.
+async fn legacy(State(seen): State<Seen>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    let message: Value = serde_json::from_slice(&body).unwrap();
+    seen.lock().unwrap().push((headers.clone(), message.clone()));
+    let id = &message["id"];
+    let done = |result: Value| json!({"jsonrpc": "2.0", "id": id, "result": result});
+    let method = message["method"].as_str().unwrap_or_default();
+    if method != "initialize" && headers.get("mcp-session-id").is_none_or(|session| session != "s") {
+        return reply(400, "text/plain", "no session");
+    }
+    match method {
+        "initialize" => {
+            let mut response = reply(200, "application/json", done(json!({"protocolVersion": "2025-06-18",
+                "capabilities": {"tools": {"listChanged": true}}, "serverInfo": {"name": "old", "version": "1"}})).to_string());
+            response.headers_mut().insert("mcp-session-id", "s".parse().unwrap());
+            response
+        }
+        "tools/list" => reply(200, "application/json", done(json!({"tools": []})).to_string()),
+        "tools/call" if message["params"]["name"] == "silent" => reply(
+            200,
+            "text/event-stream",
+            Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>()),
+        ),
+        "tools/call" => {
+            let ask = json!({"jsonrpc": "2.0", "id": "a", "method": "roots/list"});
+            let log = json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": 1}});
+            reply(
+                200,
+                "text/event-stream",
+                format!(
+                    "id: 1\ndata:\n\ndata: {ask}\r\n\r\ndata: {log}\n\ndata: {}\n\n",
+                    done(json!({"content": []}))
+                ),
+            )
+        }
+        _ => reply(202, "text/plain", ""),
+    }
+}
+
+async fn up(router: axum::Router, seen: Seen, protocol: &str) -> (Rig, Seen, Simulated) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let host = Simulated::new(|_, pipes| {
+        Box::pin(async move {
+            let _open = pipes;
+            std::future::pending().await
+        })
+    });
+    host.endpoint_of(NAME, address);
+    let rig = Rig::new(Provisioner::with_host(host.clone(), key(), Settings::default()));
+    let (status, body) = rig.put(&spec()).await;
+    assert_eq!((status.as_u16(), body["protocol"].as_str()), (200, Some(protocol)), "{body}");
+    (rig, seen, host)
+}
+
+async fn modern_up() -> (Rig, Seen, Simulated) {
+    let seen = Seen::default();
+    up(axum::Router::new().route("/mcp", post(modern)).with_state(Arc::clone(&seen)), seen, "2026-07-28")
+        .await
+}
+
+async fn legacy_up() -> (Rig, Seen, Simulated) {
+    let seen = Seen::default();
+    up(axum::Router::new().route("/mcp", post(legacy)).with_state(Arc::clone(&seen)), seen, "2025-06-18")
+        .await
+}
+
+#[tokio::test]
+async fn a_modern_server_passes_byte_for_byte() {
+    let (rig, seen, host) = modern_up().await;
+    assert_eq!(host.body(NAME).unwrap().network, "ambit.acme.ops");
+    let response = rig.open(NAME, request(json!("i"), "tools/list", json!({}))).await;
+    assert_eq!(response.headers()["ambit-answer"], "complete");
+    let body = axum::body::to_bytes(response.into_body(), 9999).await.unwrap();
+    assert!(
+        String::from_utf8_lossy(&body)
+            .ends_with(r#""result":{"resultType": "complete", "tools":[ ],"x": 1.0}}"#)
+    );
+    let params = json!({"name": "na\u{ef}ve", "arguments": {}, "_meta": {"progressToken": "p"}});
+    let heard = rig.say(NAME, request(json!(5), "tools/call", params)).await;
+    assert_eq!(heard.text(), "=?base64?bmHDr3Zl?=", "a name outside ASCII travels encoded");
+    assert_eq!((heard.messages.len(), &heard.messages[0]["params"]["progressToken"]), (2, &json!("p")));
+    assert_eq!(seen.lock().unwrap().last().unwrap().1["id"], 5);
+    let refused = rig.rpc(NAME, "no/such", json!({})).await;
+    assert_eq!((refused.status.as_u16(), &refused.last()["error"]["code"]), (200, &json!(-32601)));
+}
+
+#[tokio::test]
+async fn the_end_of_the_container_ends_what_is_under_way() {
+    let (rig, _, host) = modern_up().await;
+    let response =
+        rig.open(NAME, request(json!(7), "subscriptions/listen", json!({"notifications": {}}))).await;
+    let mut stream = response.into_body().into_data_stream();
+    assert!(
+        stream
+            .next()
+            .await
+            .unwrap()
+            .unwrap()
+            .starts_with(b"data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/ack")
+    );
+    host.kill(NAME);
+    let last = tokio::time::timeout(Duration::from_secs(2), stream.next())
+        .await
+        .expect("told at once")
+        .unwrap()
+        .unwrap();
+    let last: Value = serde_json::from_slice(last.strip_prefix(b"data: ").unwrap()).unwrap();
+    assert_eq!((&last["id"], &last["error"]["code"]), (&json!(7), &json!(-32603)));
+    assert!(last["error"]["message"].as_str().unwrap().contains("137"), "{last}");
+    assert!(stream.next().await.is_none());
+    assert_eq!(rig.rpc(NAME, "tools/list", json!({})).await.status, 200, "started again");
+}
+
+#[tokio::test]
+async fn an_older_server_is_translated() {
+    let (rig, seen, _) = legacy_up().await;
+    let list = rig.say(NAME, request(json!("x"), "tools/list", json!({}))).await;
+    assert_eq!((&list.last()["id"], &list.result()["cacheScope"]), (&json!("x"), &json!("private")));
+    {
+        let seen = seen.lock().unwrap();
+        let (headers, message) = seen.last().unwrap();
+        assert_eq!(
+            (&headers["mcp-session-id"], &headers["mcp-protocol-version"]),
+            (&"s".parse().unwrap(), &"2025-06-18".parse().unwrap())
+        );
+        assert_eq!(message["params"], json!({}), "nothing modern reaches it");
+    }
+    let quiet = rig.rpc(NAME, "tools/call", json!({"name": "x"})).await;
+    assert_eq!(quiet.messages.len(), 1, "neither its log nor its request: {:?}", quiet.messages);
+    let asking = json!({"name": "x", "_meta": {"io.modelcontextprotocol/logLevel": "info"}});
+    assert_eq!(rig.rpc(NAME, "tools/call", asking).await.messages[0]["method"], "notifications/message");
+    let declined = |seen: &Seen| {
+        seen.lock().unwrap().iter().any(|(_, m)| m["id"] == "a" && m["error"]["code"] == -32601)
+    };
+    assert!(declined(&seen));
+    let call = rig.tool(NAME, "silent", json!({}));
+    assert!(tokio::time::timeout(Duration::from_millis(200), call).await.is_err());
+    until("cancelled", async || {
+        seen.lock().unwrap().iter().any(|(_, m)| m["method"] == "notifications/cancelled")
+    })
+    .await;
+    assert_eq!(rig.tool(NAME, "silent", json!({})).await.status, 504);
+}
