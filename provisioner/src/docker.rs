@@ -184,6 +184,7 @@ impl DockerHost for Engine {
         let quoted = |text: &str| serde_json::to_string(text).unwrap_or_default();
         let mut changes = vec![
             format!("ENTRYPOINT {}", serde_json::to_string(&config.entrypoint).unwrap_or_default()),
+            format!("CMD {}", serde_json::to_string(&config.command).unwrap_or_default()),
             format!("USER {}", config.user),
             format!("WORKDIR {}", config.directory),
         ];

@@ -184,8 +184,10 @@ pub struct Image {
 /// How an imported root file system runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageConfig {
-    /// What runs, with its fixed arguments.
+    /// What runs.
     pub entrypoint: Vec<String>,
+    /// Its arguments, which a workload's `command` replaces.
+    pub command: Vec<String>,
     /// `NAME=value`.
     pub env: Vec<(String, String)>,
     /// Labels.

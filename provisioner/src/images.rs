@@ -19,7 +19,7 @@ use crate::host::{DockerHost, HostError, ImageConfig, RECIPE_LABEL};
 use crate::images::rootfs::Rootfs;
 
 /// Raised when the same recipe makes another image.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// Why an image was not built.
 #[derive(Debug, thiserror::Error)]
@@ -165,7 +165,8 @@ pub async fn build(
     import(host, &reference, &hash, &stage, rootfs, config, progress).await
 }
 
-/// Makes an image of one program of this machine and the libraries it needs.
+/// Makes an image of one program of this machine and the libraries it needs. The arguments are what it runs with unless a
+/// workload's `command` says otherwise.
 ///
 /// # Errors
 /// Says what is missing on this machine, or what failed.
@@ -186,9 +187,12 @@ pub async fn from_binary(
     let mut rootfs = Rootfs::new();
     rootfs.file("usr/bin/server", program, 0o755);
     rootfs.libraries(&[program.to_owned()]).await?;
-    let entrypoint =
-        std::iter::once("/usr/bin/server").chain(arguments.iter().copied()).map(str::to_owned).collect();
-    let config = ImageConfig { entrypoint, directory: "/".to_owned(), ..ImageConfig::default() };
+    let config = ImageConfig {
+        entrypoint: vec!["/usr/bin/server".to_owned()],
+        command: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+        directory: "/".to_owned(),
+        ..ImageConfig::default()
+    };
     import(host, reference, &hash, &stage, rootfs, config, progress).await
 }
 

@@ -402,3 +402,22 @@ async fn ten_megabytes_through_a_real_server() {
     assert_eq!(heard.status, 413, "said at once, where the server would have gone deaf");
     assert_eq!(rig.tool(&name, "echo", json!({"message": "still here"})).await.text(), "Echo: still here");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_over_http() {
+    let engine = engine().await;
+    let rig = provisioner(&engine, Settings::default());
+    let org = unique("web");
+    let _cleanup = Cleanup(org.clone());
+    let mut spec = spec(&org, "everything", &image(&engine, "everything").await);
+    spec["transport"] = json!({"type": "http", "port": 3001, "path": "/mcp"});
+    spec["command"] = json!(["streamableHttp"]);
+    let (status, body) = rig.put(&spec).await;
+    assert_eq!(status, 200, "{body}");
+    let name = name_of(&spec);
+    assert_eq!(rig.tool(&name, "echo", json!({"message": "hi"})).await.text(), "Echo: hi");
+    let params = json!({"name": "trigger-long-running-operation", "arguments": {"duration": 1, "steps": 2}, "_meta": {"progressToken": 7}});
+    let heard = rig.rpc(&name, "tools/call", params).await;
+    assert!(heard.messages.len() >= 2 && heard.messages[0]["params"]["progressToken"] == 7, "{heard:?}");
+    assert_eq!(rig.json("DELETE", &format!("/v1/workloads/{name}"), "").await.0, 204);
+}

@@ -39,9 +39,11 @@ pub(super) async fn stage(
     rootfs.text("srv/package.json", manifest);
     rootfs.file("usr/bin/node", &program, 0o755);
     rootfs.libraries(&[program]).await?;
-    let entrypoint = ["/usr/bin/node".to_owned(), format!("/srv/node_modules/{entry}")];
-    let entrypoint =
-        entrypoint.into_iter().chain(arguments.iter().map(|&argument| argument.to_owned())).collect();
+    let entrypoint = vec!["/usr/bin/node".to_owned(), format!("/srv/node_modules/{entry}")];
+    let command = arguments.iter().map(|&argument| argument.to_owned()).collect();
     let env = vec![("NODE_ENV".to_owned(), "production".to_owned())];
-    Ok((rootfs, ImageConfig { entrypoint, env, directory: "/srv".to_owned(), ..ImageConfig::default() }))
+    Ok((
+        rootfs,
+        ImageConfig { entrypoint, command, env, directory: "/srv".to_owned(), ..ImageConfig::default() },
+    ))
 }
