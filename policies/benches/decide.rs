@@ -8,6 +8,8 @@
 //! `grants as policies/N` is the way not taken: N permits for single tools, no slicing of policies.
 //! The last lines print the ratios: 10,000 grants to 10.
 
+#![allow(clippy::panic, reason = "a benchmark that cannot start says why")]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

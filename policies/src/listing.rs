@@ -27,14 +27,14 @@ pub fn decide_many<'a>(
     resources: impl IntoIterator<Item = &'a ResourceFacts>,
 ) -> Vec<Decision> {
     let mut groups: Vec<Group<'a>> = Vec::new();
-    let mut last = 0;
+    let mut current = 0;
     for (index, resource) in resources.into_iter().enumerate() {
         let server = resource.server();
         // Lists come server by server, so the last group is nearly always the one.
-        if groups.get(last).is_none_or(|group| group.server != server) {
-            last = groups.iter().position(|group| group.server == server).unwrap_or(groups.len());
+        if groups.get(current).is_none_or(|group| group.server != server) {
+            current = groups.iter().position(|group| group.server == server).unwrap_or(groups.len());
         }
-        match groups.get_mut(last) {
+        match groups.get_mut(current) {
             Some(group) => {
                 group.indices.push(index);
                 group.resources.push(resource);

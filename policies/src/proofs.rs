@@ -8,7 +8,6 @@ use crate::slice::{self, Builder};
 use crate::{CompiledSet, PolicySource, SourceFile, compile};
 
 #[path = "../tests/facts/mod.rs"]
-#[allow(unreachable_pub, reason = "shared with the integration tests")]
 mod facts;
 
 fn built_in() -> CompiledSet {
@@ -163,7 +162,7 @@ fn no_guardrail_is_idle() {
 }
 
 fn without_policy(file: &SourceFile, id: &str) -> SourceFile {
-    let Some(start) = file.text.find(&format!("@id(\"{id}\")")) else { return file.clone() };
-    let end = file.text[start..].find(";\n").map_or(file.text.len(), |length| start + length + 2);
-    SourceFile::new(file.name.clone(), format!("{}{}", &file.text[..start], &file.text[end..]))
+    let Some((before, policy)) = file.text.split_once(&format!("@id(\"{id}\")")) else { return file.clone() };
+    let (_, after) = policy.split_once(";\n").unwrap_or_default();
+    SourceFile::new(file.name.clone(), format!("{before}{after}"))
 }

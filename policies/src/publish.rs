@@ -59,9 +59,10 @@ pub enum PublishError {
     /// The author's errors, each with its place.
     #[error("{}", Listed(.0))]
     Refused(Vec<Problem>),
-    /// The schema of this build does not parse: ours, not the author's.
-    #[error("the policy schema of this build does not parse: {0}")]
-    Schema(String),
+    /// The schema of this build does not parse, or policies that passed every check do not go together: ours, not the
+    /// author's.
+    #[error("this build cannot publish policies: {0}")]
+    Ours(String),
 }
 
 impl PublishError {
@@ -69,7 +70,7 @@ impl PublishError {
     pub fn problems(&self) -> &[Problem] {
         match self {
             Self::Refused(problems) => problems,
-            Self::Schema(_) => &[],
+            Self::Ours(_) => &[],
         }
     }
 }
@@ -117,7 +118,7 @@ impl fmt::Display for Listed<'_> {
 /// Every problem at once, each with file, line and column. Unless all files parse there is nothing to validate, so
 /// problems of the two kinds do not mix.
 pub fn compile(source: &PolicySource) -> Result<CompiledSet, PublishError> {
-    let schema = vocabulary::schema().map_err(|error| PublishError::Schema(error.to_owned()))?;
+    let schema = vocabulary::schema().map_err(|error| PublishError::Ours(error.to_owned()))?;
     let mut gathered = Gathered::default();
     for (index, file) in source.files.iter().enumerate() {
         if source.files.iter().take(index).any(|earlier| earlier.name == file.name) {
@@ -138,9 +139,8 @@ pub fn compile(source: &PolicySource) -> Result<CompiledSet, PublishError> {
     }
     gathered.refuse()?;
     let Gathered { policies, arguments, .. } = gathered;
-    let selections = Selection::of(policies.policies())
-        .and_then(|all| Ok((all, Selection::of(selection::permits(policies.policies()))?)));
-    let (selection, permits) = selections.map_err(|error| PublishError::Schema(error.to_string()))?;
+    let selection = Selection::of(policies.policies()).map_err(PublishError::Ours)?;
+    let permits = Selection::of(selection::permits(policies.policies())).map_err(PublishError::Ours)?;
     Ok(CompiledSet { hash: source.hash(), arguments, policies, selection, permits })
 }
 
@@ -189,7 +189,7 @@ impl<'a> Gathered<'a> {
         for template in parsed.templates() {
             let message = "a policy with `?principal` or `?resource` is a template, and nothing here links \
                            templates; grant plainly, or name the principal and the resource";
-            self.problems.push(problem(file, position_of(file, &template.to_string()), message.to_owned()));
+            self.problems.push(problem(file, start_of(template.as_ref().loc()), message.to_owned()));
         }
         for policy in parsed.policies() {
             self.policy(file, policy);
@@ -197,8 +197,7 @@ impl<'a> Gathered<'a> {
     }
 
     fn policy(&mut self, file: &'a SourceFile, policy: &Policy) {
-        let text = policy.to_string();
-        let start = position_of(file, &text);
+        let start = start_of(policy.as_ref().loc());
         let id = match policy.annotation("id") {
             Some(id) if is_policy_id(id) => PolicyId::new(id),
             Some(id) => {
@@ -250,9 +249,9 @@ fn is_policy_id(id: &str) -> bool {
         && id.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'/' | b'-'))
 }
 
-/// Where this policy starts: Cedar keeps its text as it was written.
-fn position_of(file: &SourceFile, policy: &str) -> usize {
-    file.text.find(policy).unwrap_or(0)
+/// Where a policy or template starts.
+fn start_of(loc: Option<&cedar_policy_core::parser::Loc>) -> usize {
+    loc.map_or(0, cedar_policy_core::parser::Loc::start)
 }
 
 fn located(file: &SourceFile, error: &dyn miette::Diagnostic) -> Problem {

@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Effect, Entities, EntityUid, Policy, PolicySet, PolicySetError,
-    PrincipalConstraint, Request, ResourceConstraint,
+    ActionConstraint, Authorizer, Effect, Entities, EntityUid, Policy, PolicySet, PrincipalConstraint,
+    Request, ResourceConstraint,
 };
 use schemas::decision::Action;
 
@@ -43,7 +43,7 @@ pub(crate) struct Verdict {
 }
 
 impl Selection {
-    pub(crate) fn of<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> Result<Self, PolicySetError> {
+    pub(crate) fn of<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> Result<Self, String> {
         let mut selection = Self::default();
         for policy in policies {
             for action in Action::ALL.into_iter().filter(|action| may_be(policy, *action)) {
@@ -52,7 +52,7 @@ impl Selection {
                     (None, None) => &mut parts.general,
                     names => parts.named.entry(names).or_default(),
                 };
-                set.add(policy.clone())?;
+                set.add(policy.clone()).map_err(|error| error.to_string())?;
             }
         }
         Ok(selection)

@@ -101,7 +101,7 @@ pub(crate) fn uid(kind: &EntityType, id: &str) -> EntityUID {
     EntityUID::from_components(kind.clone(), Eid::new(id), None)
 }
 
-fn kind(name: &str) -> Result<EntityType, cedar_policy::ParseErrors> {
+fn kind(name: &str) -> Result<EntityType, Box<cedar_policy::ParseErrors>> {
     let name: EntityTypeName = name.parse()?;
     Ok(name.as_ref().clone())
 }

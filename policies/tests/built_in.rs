@@ -1,5 +1,12 @@
 //! The built-in policies pass their own checks.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 use policies::{PolicySource, compile};
 
 #[test]

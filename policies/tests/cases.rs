@@ -1,5 +1,12 @@
 //! Every case file holds.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 use policies::cases::{CaseError, CaseFile};
 use policies::{PolicySource, compile};
 

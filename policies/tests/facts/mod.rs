@@ -1,6 +1,7 @@
 //! A small world for tests and benchmarks: organisation `acme`, agent `bot` acting for `ann`, toolbox `dev` with server
 //! `github` and tool `create_issue`, and nothing granted.
 
+#![allow(unreachable_pub, reason = "shared by test binaries, a benchmark and the crate's own proofs")]
 #![allow(dead_code, reason = "each test uses the part it needs")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test data is right or the test fails")]
 
@@ -119,6 +120,6 @@ pub fn server_of(resource: &mut ResourceFacts) -> &mut ServerFacts {
 pub fn tool_of(request: &mut DecisionRequest) -> &mut ToolFacts {
     match &mut request.resource {
         ResourceFacts::Tool(tool) => tool,
-        other => panic!("no tool: {other:?}"),
+        ResourceFacts::Prompt(_) | ResourceFacts::Resource(_) => panic!("no tool"),
     }
 }
