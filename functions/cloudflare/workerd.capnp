@@ -33,8 +33,8 @@ const ambit :Workerd.Worker = (
     (name = "index_bg.wasm", wasm = embed "build/index_bg.wasm"),
   ],
   compatibilityDate = "2026-11-01",
-  # A caller who hangs up must be heard: that is how calls are cancelled.
-  compatibilityFlags = ["enable_request_signal"],
+  # A caller who hangs up must be heard: that is how calls are cancelled. And D1 is 15 % cheaper by RPC.
+  compatibilityFlags = ["enable_request_signal", "d1_binding_jsrpc"],
   bindings = [
     (name = "DB", wrapped = (
       moduleName = "cloudflare-internal:d1-api",
