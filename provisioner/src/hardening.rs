@@ -23,6 +23,44 @@ pub fn spec_hash(spec: &WorkloadSpec) -> String {
     Sha256Hex::of(format!("{REVISION}\n{json}").as_bytes()).as_str().to_owned()
 }
 
+/// Refuses a spec that would loosen what is below. Docker reads a limit of zero as no limit at all.
+///
+/// # Errors
+/// Says which field is wrong, and what would be right.
+pub fn check(spec: &WorkloadSpec) -> Result<(), String> {
+    let limits = &spec.limits;
+    for (field, given, least) in [
+        ("memory_mib", limits.memory_mib, 16),
+        ("cpu_millis", limits.cpu_millis, 10),
+        ("pids", limits.pids, 4),
+        ("tmp_mib", limits.tmp_mib, 1),
+        ("call_timeout_ms", limits.call_timeout_ms, 1),
+    ] {
+        if given < least {
+            return Err(format!("`limits.{field}` is {given}: it must be at least {least}"));
+        }
+    }
+    for name in spec.env.keys() {
+        let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if !starts || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Err(format!("`{name}` is no name of an environment variable: letters, digits and `_`"));
+        }
+        // Whoever sets these runs their own code in the server before it starts, past what the image's digest promises.
+        if name.starts_with("LD_") {
+            return Err(format!("`{name}` may not be set: it belongs to the image"));
+        }
+    }
+    if spec.env.values().chain(&spec.command).any(|text| text.contains('\0')) {
+        return Err("a setting or argument contains a NUL character".to_owned());
+    }
+    if let Transport::Http { port, path } = &spec.transport
+        && (*port == 0 || !path.starts_with('/'))
+    {
+        return Err("`transport` needs a port above 0 and a path that starts with `/`".to_owned());
+    }
+    Ok(())
+}
+
 /// The network of the workload's toolbox, for workloads that need one.
 ///
 /// Docker names it; the address range comes from the daemon's pools. `--internal` gives it no route out: what remains
@@ -118,6 +156,32 @@ mod tests {
         let body = container(&WorkloadName::parse("acme.ops.time").unwrap(), &spec, spec.digest.as_str());
         assert_eq!(body.network, "ambit.acme.ops");
         assert!(!body.open_stdin);
+    }
+
+    #[test]
+    fn no_spec_loosens_anything() {
+        let good = spec(r#"{"type":"stdio"}"#);
+        assert_eq!(check(&good), Ok(()));
+        let spoilt = |spoil: fn(&mut WorkloadSpec)| {
+            let mut spec = good.clone();
+            spoil(&mut spec);
+            check(&spec)
+        };
+        assert!(spoilt(|spec| spec.limits.memory_mib = 0).unwrap_err().contains("memory_mib"));
+        for spoil in [
+            (|spec| spec.limits.cpu_millis = 0) as fn(&mut WorkloadSpec),
+            |spec| spec.limits.pids = 0,
+            |spec| spec.limits.tmp_mib = 0,
+            |spec| spec.limits.call_timeout_ms = 0,
+            |spec| drop(spec.env.insert("A=B".to_owned(), String::new())),
+            |spec| drop(spec.env.insert("LD_PRELOAD".to_owned(), "/tmp/x".to_owned())),
+            |spec| drop(spec.env.insert("A".to_owned(), "\0".to_owned())),
+            |spec| spec.command.push("\0".to_owned()),
+            |spec| spec.transport = Transport::Http { port: 0, path: "/".to_owned() },
+            |spec| spec.transport = Transport::Http { port: 1, path: "mcp".to_owned() },
+        ] {
+            assert!(spoilt(spoil).is_err());
+        }
     }
 
     #[test]

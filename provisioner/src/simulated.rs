@@ -75,6 +75,7 @@ struct World {
 /// A Docker host in memory. Clones are the same host.
 #[derive(Clone)]
 pub struct Simulated {
+    address: &'static str,
     world: Arc<Mutex<World>>,
     serve: Arc<Serve>,
     ids: Arc<AtomicU64>,
@@ -91,11 +92,19 @@ impl Simulated {
     /// A host whose every container runs this server.
     pub fn new(serve: impl Fn(&str, Pipes) -> BoxFuture<'static, i64> + Send + Sync + 'static) -> Self {
         Self {
+            address: "simulated",
             world: Arc::default(),
             serve: Arc::new(serve),
             ids: Arc::default(),
             events: broadcast::channel(256).0,
         }
+    }
+
+    /// The same host under another address, for tests with several.
+    #[must_use]
+    pub fn at(mut self, address: &'static str) -> Self {
+        self.address = address;
+        self
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -260,8 +269,8 @@ fn container<'a>(world: &'a mut World, id: &ContainerId) -> Result<&'a mut Proce
 
 #[async_trait::async_trait]
 impl DockerHost for Simulated {
-    fn address(&self) -> &'static str {
-        "simulated"
+    fn address(&self) -> &str {
+        self.address
     }
 
     async fn facts(&self) -> Result<HostFacts, HostError> {

@@ -134,6 +134,7 @@ impl Workloads {
             );
             return Err(Error::Malformed { reason });
         }
+        hardening::check(&spec).map_err(|reason| Error::Malformed { reason })?;
         let workload = self.entry(name);
         let mut turn = workload.turn.lock().await;
         if turn.spec.as_ref() != Some(&spec) {

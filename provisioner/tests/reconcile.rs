@@ -99,6 +99,33 @@ async fn what_an_earlier_life_left_running_is_put_to_sleep_too() {
 }
 
 #[tokio::test]
+async fn of_several_hosts_one_is_home() {
+    let hosts = [host().at("one"), host().at("two"), host().at("three")];
+    let rig = || {
+        let hosts = hosts.iter().map(|host| Arc::new(host.clone()) as Arc<dyn DockerHost>).collect();
+        Rig::new(Provisioner::with_hosts(hosts, key(), Settings::default()))
+    };
+    assert_eq!(rig().put(&spec()).await.0, 200);
+    let at = |host: &Simulated| host.body(NAME).is_some();
+    let home = hosts.iter().position(at).unwrap();
+    assert_eq!(hosts.iter().filter(|host| at(host)).count(), 1);
+    // The servers of one toolbox live together: they share a network.
+    let mut sibling = spec();
+    sibling["server"] = json!("other");
+    assert_eq!(rig().put(&sibling).await.0, 200);
+    assert!(hosts[home].body("acme.ops.other").is_some());
+    // A copy elsewhere, as a partition leaves it, goes at the next PUT; calls go on.
+    let next = rig();
+    assert_eq!(echo(&next).await, 200);
+    let lost = &hosts[(home + 1) % 3];
+    lost.create("stray", &hosts[home].body(NAME).unwrap()).await.unwrap();
+    assert_eq!(next.put(&spec()).await.0, 200);
+    assert_eq!(lost.containers(Some(NAME)).await.unwrap().len(), 0);
+    assert_eq!(echo(&next).await, 200);
+    assert_eq!(count(&hosts[home], "start"), 2, "one each");
+}
+
+#[tokio::test]
 async fn another_spec_replaces_the_container() {
     let host = host();
     let rig = rig(&host, Settings::default());
@@ -173,6 +200,11 @@ async fn unknown_things_are_told_apart() {
     assert_eq!(status, 400, "the name is derived from the spec");
     assert_eq!(rig.json("PUT", &format!("/v1/workloads/{NAME}"), r#"{"org":"acme"}"#).await.0, 400);
     assert_eq!(rig.json("GET", "/v1/workloads/UPPER", "").await.0, 400);
+    let mut loose = spec();
+    loose["limits"] = json!({"memory_mib": 0});
+    let (status, body) = rig.put(&loose).await;
+    assert_eq!(status, 400);
+    assert!(body["detail"].as_str().unwrap().contains("limits.memory_mib"), "{body}");
     assert_eq!(rig.json("DELETE", &format!("/v1/workloads/{NAME}"), "").await.0, 204);
 }
 

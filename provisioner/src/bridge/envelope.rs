@@ -121,6 +121,16 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Appends a message without its raw line breaks: they would cut it in two on a pipe, and end the field of an event.
+/// Between JSON tokens they mean nothing; inside text they are escaped.
+pub(crate) fn one_line(line: &mut Vec<u8>, message: &[u8]) {
+    if memchr::memchr2(b'\n', b'\r', message).is_none() {
+        line.extend_from_slice(message);
+    } else {
+        line.extend(message.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
+    }
+}
+
 /// A text as JSON.
 pub(crate) fn quote(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())

@@ -131,8 +131,7 @@ fn failure(id: &str, error: &Error) -> Bytes {
 fn event(message: &[u8]) -> Bytes {
     let mut event = Vec::with_capacity(message.len() + 8);
     event.extend_from_slice(b"data: ");
-    // A raw line break would end the field. Between JSON tokens it means nothing; inside text it is escaped.
-    event.extend(message.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
+    envelope::one_line(&mut event, message);
     event.extend_from_slice(b"\n\n");
     event.into()
 }

@@ -55,7 +55,7 @@ impl Lines {
     /// Takes the next piece and gives every line it completes. A line inside one piece is not copied.
     pub(crate) fn push(&mut self, mut piece: Bytes) -> Vec<Line> {
         let mut lines = Vec::new();
-        while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', &piece) {
             let line = piece.split_to(end);
             let _newline = piece.split_to(1);
             if let Some(mut skipped) = self.skipping.take() {

@@ -129,8 +129,7 @@ impl Shared {
     /// Queues one message. A link that ended has told its calls so already.
     pub(crate) fn send(&self, message: &[u8]) {
         let mut line = Vec::with_capacity(message.len() + 1);
-        // A raw line break between tokens would cut the message in two.
-        line.extend(message.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
+        envelope::one_line(&mut line, message);
         line.push(b'\n');
         let _ = self.outgoing.send(line.into());
     }
