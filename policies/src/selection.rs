@@ -52,7 +52,8 @@ impl Selection {
                     (None, None) => &mut parts.general,
                     names => parts.named.entry(names).or_default(),
                 };
-                set.add(policy.clone()).map_err(|error| error.to_string())?;
+                let policy = without_settled_scope(policy, action).unwrap_or_else(|| policy.clone());
+                set.add(policy).map_err(|error| error.to_string())?;
             }
         }
         Ok(selection)
@@ -123,7 +124,53 @@ fn named(policy: &Policy) -> Named {
     (principal, resource)
 }
 
+/// The policy with those parts of its scope taken out that hold for every request of this action: the action, and the type
+/// of principal and resource. A list of six actions costs more to evaluate than the rest of a policy.
+fn without_settled_scope(policy: &Policy, action: Action) -> Option<Policy> {
+    let resource = match action {
+        Action::ListTool | Action::CallTool => "Ambit::Tool",
+        Action::ListPrompt | Action::GetPrompt => "Ambit::Prompt",
+        Action::ListResource | Action::ReadResource => "Ambit::Resource",
+    };
+    let mut json = policy.to_json().ok()?;
+    let any = serde_json::json!({ "op": "All" });
+    json.as_object_mut()?.insert("action".to_owned(), any.clone());
+    for (part, kind) in [("principal", "Ambit::Agent"), ("resource", resource)] {
+        let scope = json.get_mut(part)?;
+        // `is` alone: `is ... in` says more than the type.
+        if *scope == serde_json::json!({ "op": "is", "entity_type": kind }) {
+            *scope = any.clone();
+        }
+    }
+    Policy::from_json(Some(policy.id().clone()), json).ok()
+}
+
 /// The permits among some policies.
 pub(crate) fn permits<'a>(policies: impl Iterator<Item = &'a Policy>) -> impl Iterator<Item = &'a Policy> {
     policies.filter(|policy| policy.effect() == Effect::Permit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_settled_is_taken_out_and_no_more() {
+        let short = |text: &str, action| {
+            let policy = Policy::parse(Some(cedar_policy::PolicyId::new("x")), text).unwrap();
+            let short = without_settled_scope(&policy, action).unwrap();
+            assert_eq!(short.annotation("advice"), Some("kept"));
+            let json = short.to_json().unwrap();
+            ["principal", "action", "resource"].map(|part| json[part]["op"].as_str().unwrap().to_owned())
+        };
+        let head =
+            "@advice(\"kept\") forbid (principal is Ambit::Agent, action == Ambit::Action::\"callTool\",";
+        let tool = format!("{head} resource is Ambit::Tool) when {{ true }};");
+        assert_eq!(short(&tool, Action::CallTool), ["All", "All", "All"]);
+        assert_eq!(short(&tool, Action::GetPrompt), ["All", "All", "is"]);
+        let below = format!("{head} resource is Ambit::Tool in Ambit::McpServer::\"a\");");
+        assert_eq!(short(&below, Action::CallTool), ["All", "All", "is"]);
+        let named = format!("{head} resource == Ambit::Tool::\"a/b\");");
+        assert_eq!(short(&named, Action::CallTool), ["All", "All", "=="]);
+    }
 }
