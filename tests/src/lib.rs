@@ -1,1 +1,12 @@
-//! placeholder
+//! What the tests stand on: the gateway on each of its hosts, a provisioner on real Docker, and clients that are not ours.
+
+pub mod door;
+pub mod fixture;
+pub mod issuer;
+pub mod mcp;
+pub mod memory;
+pub mod node;
+pub mod operator;
+pub mod programs;
+pub mod stack;
+pub mod workerd;

@@ -1,0 +1,108 @@
+//! The operator, over the management API.
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use serde_json::{Value, json};
+
+use crate::door::Door;
+use crate::mcp::Client;
+
+/// An operator of one organisation.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// The way in.
+    pub door: Door,
+    /// The operator's key.
+    pub key: String,
+    /// The organisation.
+    pub org: String,
+}
+
+impl Operator {
+    /// Asks for something below `/api/v1/orgs/{org}`.
+    pub async fn ask(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+        let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1/orgs/{}{path}", self.org))
+            .header("host", self.door.url().trim_start_matches("http://"))
+            .header("authorization", format!("Bearer {}", self.key))
+            .body(body)
+            .unwrap();
+        let answer = self.door.send(request).await;
+        (answer.status, answer.json().await)
+    }
+
+    /// Asks for something that must work.
+    pub async fn must(&self, method: Method, path: &str, body: Value) -> Value {
+        let (status, value) = self.ask(method.clone(), path, body).await;
+        assert_eq!(status, StatusCode::OK, "{method} {path}: {value}");
+        value
+    }
+
+    /// Makes the organisation.
+    pub async fn found(&self) {
+        self.must(Method::PUT, "", Value::Null).await;
+    }
+
+    /// Makes a toolbox of servers, and approves their tools as harmless.
+    pub async fn toolbox(&self, toolbox: &str, servers: &[(&str, Value)]) {
+        for (name, server) in servers {
+            self.must(Method::PUT, &format!("/servers/{name}"), server.clone()).await;
+        }
+        let members: Vec<Value> = servers.iter().map(|(name, _)| json!({ "name": name })).collect();
+        self.must(Method::PUT, &format!("/toolboxes/{toolbox}"), json!({ "servers": members })).await;
+        for (name, _) in servers {
+            self.inspect(toolbox, name).await;
+        }
+    }
+
+    /// Approves the tools of a server as harmless, whatever they are called.
+    pub async fn inspect(&self, toolbox: &str, server: &str) {
+        let harmless = json!({ "readOnly": false, "destructive": false, "idempotent": false, "openWorld": false });
+        let path = format!("/toolboxes/{toolbox}/servers/{server}/inspect");
+        self.must(Method::POST, &path, json!({ "approve": { "flags": harmless } })).await;
+    }
+
+    /// Makes an agent with a key, and answers a client of a toolbox.
+    pub async fn agent(&self, agent: &str, toolbox: &str) -> Client {
+        self.must(Method::PUT, &format!("/agents/{agent}"), json!({})).await;
+        let key = self.must(Method::POST, &format!("/agents/{agent}/keys"), json!({})).await;
+        self.client(toolbox, key["key"].as_str().unwrap())
+    }
+
+    /// A client of a toolbox with a token.
+    pub fn client(&self, toolbox: &str, token: &str) -> Client {
+        Client { door: self.door.clone(), path: format!("/mcp/{}/{toolbox}", self.org), token: token.to_owned() }
+    }
+
+    /// Grants an agent something: `toolbox/name`, `server/name`, `tool/server/name`.
+    pub async fn grant(&self, agent: &str, what: &str) {
+        self.must(Method::PUT, &format!("/agents/{agent}/grants/{what}"), Value::Null).await;
+    }
+
+    /// Publishes the organisation's own policies.
+    pub async fn publish(&self, policies: &str) {
+        let files = json!({ "files": [{ "name": "test.cedar", "text": policies }] });
+        self.must(Method::PUT, "/policies", files).await;
+    }
+
+    /// The audit trail so far: events, oldest first. Outcomes are written after their answers, so those of the last moment may be missing.
+    pub async fn trail(&self) -> Vec<Value> {
+        let mut events = Vec::new();
+        loop {
+            let after = events.last().map_or("", |event: &Value| event["id"].as_str().unwrap());
+            let page = self.must(Method::GET, &format!("/audit?limit=1000&after={after}"), Value::Null).await;
+            let page = page["events"].as_array().unwrap().clone();
+            if page.is_empty() {
+                return events;
+            }
+            for row in page {
+                let text = row["event"].to_string();
+                let event: schemas::audit::AuditEvent = serde_json::from_str(&text).unwrap();
+                assert_eq!(event.seal().unwrap().leaf, row["leaf"].as_str().unwrap(), "a leaf hash covers its event");
+                events.push(row["event"].clone());
+            }
+        }
+    }
+}
