@@ -15,7 +15,7 @@ use cedar_policy::{Entities, PolicyId};
 use schemas::decision::{Action, Decision, DecisionRecord, DecisionRequest, Effect};
 
 use crate::publish::CompiledSet;
-use crate::selection::Verdict;
+use crate::selection::{Ask, Verdict};
 use crate::slice::{self, SliceError};
 
 /// Proof that the policies allowed exactly the request in its record. Only [`decide`] makes one; it is not `Clone`, so that a
@@ -110,10 +110,12 @@ pub(crate) fn evaluate(
     entities: &Entities,
 ) -> Decision {
     let request = request.into_cedar();
-    let verdict = set.selection.ask(asked, &request, entities);
+    let verdict = set.selection.ask(Ask::All, asked, &request, entities);
     let mut decision = conclude(set, verdict);
     // Nobody is asked to approve what would be denied anyway: some permit must be waiting behind the forbids.
-    if !decision.obligations.is_empty() && set.permits.ask(asked, &request, entities).permits.is_empty() {
+    if !decision.obligations.is_empty()
+        && set.selection.ask(Ask::Permits, asked, &request, entities).permits.is_empty()
+    {
         decision.obligations.clear();
     }
     decision

@@ -11,7 +11,7 @@ use schemas::ids::Sha256Hex;
 
 use crate::arguments::ArgumentNames;
 use crate::inspect;
-use crate::selection::{self, Selection};
+use crate::selection::Selection;
 use crate::source::{PolicySource, SourceFile};
 use crate::vocabulary;
 
@@ -22,8 +22,6 @@ pub struct CompiledSet {
     arguments: ArgumentNames,
     pub(crate) policies: PolicySet,
     pub(crate) selection: Selection,
-    /// The permits alone: they tell whether a refusal with obligations is worth anybody's approval.
-    pub(crate) permits: Selection,
 }
 
 impl CompiledSet {
@@ -138,14 +136,14 @@ pub fn compile(source: &PolicySource) -> Result<CompiledSet, PublishError> {
         gathered.diagnose(warning.policy_id(), warning);
     }
     gathered.refuse()?;
-    let Gathered { policies, arguments, .. } = gathered;
-    let selection = Selection::of(policies.policies()).map_err(PublishError::Ours)?;
-    let permits = Selection::of(selection::permits(policies.policies())).map_err(PublishError::Ours)?;
-    Ok(CompiledSet { hash: source.hash(), arguments, policies, selection, permits })
+    let Gathered { policies, json, arguments, .. } = gathered;
+    let selection = Selection::of(&json).map_err(PublishError::Ours)?;
+    Ok(CompiledSet { hash: source.hash(), arguments, policies, selection })
 }
 
 struct Gathered<'a> {
     policies: PolicySet,
+    json: Vec<(Policy, serde_json::Value)>,
     arguments: ArgumentNames,
     files: HashMap<PolicyId, &'a SourceFile>,
     problems: Vec<Problem>,
@@ -155,6 +153,7 @@ impl Default for Gathered<'_> {
     fn default() -> Self {
         Self {
             policies: PolicySet::new(),
+            json: Vec::new(),
             arguments: ArgumentNames::None,
             files: HashMap::new(),
             problems: Vec::new(),
@@ -224,7 +223,14 @@ impl<'a> Gathered<'a> {
                 "an @obligation hangs on a forbid: write `forbid ... unless` what it asks for is there";
             self.problems.push(problem(file, start, message.to_owned()));
         }
-        let found = inspect::policy(policy);
+        let json = match policy.to_json() {
+            Ok(json) => json,
+            Err(error) => {
+                self.problems.push(problem(file, start, format!("this policy cannot be inspected: {error}")));
+                return;
+            }
+        };
+        let found = inspect::policy(&json);
         for message in found.refusals {
             self.problems.push(problem(file, start, message));
         }
@@ -232,6 +238,7 @@ impl<'a> Gathered<'a> {
 
         let policy = policy.new_id(id.clone());
         self.files.insert(id, file);
+        self.json.push((policy.clone(), json));
         if let Err(error) = self.policies.add(policy) {
             self.problems.push(problem(file, start, error.to_string()));
         }

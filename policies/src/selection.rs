@@ -12,6 +12,7 @@ use cedar_policy::{
     Request, ResourceConstraint,
 };
 use schemas::decision::Action;
+use serde_json::Value;
 
 use crate::vocabulary::Vocabulary;
 
@@ -27,8 +28,23 @@ pub(crate) struct Selection {
 /// The policies that can apply to one action.
 #[derive(Debug, Default)]
 struct Parts {
-    general: PolicySet,
-    named: HashMap<Named, PolicySet>,
+    general: Bucket,
+    named: HashMap<Named, Bucket>,
+}
+
+/// Policies of one part.
+#[derive(Debug, Default)]
+struct Bucket {
+    all: PolicySet,
+    /// The permits alone: they tell whether a refusal with obligations is worth anybody's approval.
+    permits: PolicySet,
+}
+
+/// Which policies to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    All,
+    Permits,
 }
 
 /// What the policies that apply say.
@@ -43,32 +59,37 @@ pub(crate) struct Verdict {
 }
 
 impl Selection {
-    pub(crate) fn of<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> Result<Self, String> {
+    /// Sorts policies, each with its JSON form.
+    pub(crate) fn of(policies: &[(Policy, Value)]) -> Result<Self, String> {
         let mut selection = Self::default();
-        for policy in policies {
+        for (policy, json) in policies {
+            let mut shortened: Vec<(&str, Policy)> = Vec::new();
             for action in Action::ALL.into_iter().filter(|action| may_be(policy, *action)) {
-                let parts = selection.by_action.entry(action).or_default();
-                let set = match named(policy) {
-                    (None, None) => &mut parts.general,
-                    names => parts.named.entry(names).or_default(),
-                };
-                let policy = without_settled_scope(policy, action).unwrap_or_else(|| policy.clone());
-                set.add(policy).map_err(|error| error.to_string())?;
+                let kind = resource_kind(action);
+                let known =
+                    shortened.iter().find(|(known, _)| *known == kind).map(|(_, policy)| policy.clone());
+                let short = known.unwrap_or_else(|| {
+                    let short =
+                        without_settled_scope(policy, json.clone(), kind).unwrap_or_else(|| policy.clone());
+                    shortened.push((kind, short.clone()));
+                    short
+                });
+                selection.by_action.entry(action).or_default().add(short)?;
             }
         }
         Ok(selection)
     }
 
     /// Asks every policy that can apply.
-    pub(crate) fn ask(&self, action: Action, request: &Request, entities: &Entities) -> Verdict {
+    pub(crate) fn ask(&self, ask: Ask, action: Action, request: &Request, entities: &Entities) -> Verdict {
         let mut verdict = Verdict::default();
         let Some(parts) = self.by_action.get(&action) else { return verdict };
-        verdict.add(request, &parts.general, entities);
+        verdict.add(request, parts.general.get(ask), entities);
         if !parts.named.is_empty() {
             let (principal, resource) = (request.principal().cloned(), request.resource().cloned());
             for names in [(principal.clone(), None), (None, resource.clone()), (principal, resource)] {
-                if let Some(set) = parts.named.get(&names) {
-                    verdict.add(request, set, entities);
+                if let Some(bucket) = parts.named.get(&names) {
+                    verdict.add(request, bucket.get(ask), entities);
                 }
             }
         }
@@ -76,6 +97,28 @@ impl Selection {
         verdict.forbids.sort();
         verdict.errors.sort();
         verdict
+    }
+}
+
+impl Parts {
+    fn add(&mut self, policy: Policy) -> Result<(), String> {
+        let bucket = match named(&policy) {
+            (None, None) => &mut self.general,
+            names => self.named.entry(names).or_default(),
+        };
+        if policy.effect() == Effect::Permit {
+            bucket.permits.add(policy.clone()).map_err(|error| error.to_string())?;
+        }
+        bucket.all.add(policy).map_err(|error| error.to_string())
+    }
+}
+
+impl Bucket {
+    fn get(&self, ask: Ask) -> &PolicySet {
+        match ask {
+            Ask::All => &self.all,
+            Ask::Permits => &self.permits,
+        }
     }
 }
 
@@ -124,15 +167,18 @@ fn named(policy: &Policy) -> Named {
     (principal, resource)
 }
 
-/// The policy with those parts of its scope taken out that hold for every request of this action: the action, and the type
-/// of principal and resource. A list of six actions costs more to evaluate than the rest of a policy.
-fn without_settled_scope(policy: &Policy, action: Action) -> Option<Policy> {
-    let resource = match action {
+/// What an action is done to: one type for each of ours.
+fn resource_kind(action: Action) -> &'static str {
+    match action {
         Action::ListTool | Action::CallTool => "Ambit::Tool",
         Action::ListPrompt | Action::GetPrompt => "Ambit::Prompt",
         Action::ListResource | Action::ReadResource => "Ambit::Resource",
-    };
-    let mut json = policy.to_json().ok()?;
+    }
+}
+
+/// The policy with those parts of its scope taken out that hold for every request of an action on this type: the action,
+/// and the type of principal and resource. A list of six actions costs more to evaluate than the rest of a policy.
+fn without_settled_scope(policy: &Policy, mut json: Value, resource: &str) -> Option<Policy> {
     let any = serde_json::json!({ "op": "All" });
     json.as_object_mut()?.insert("action".to_owned(), any.clone());
     for (part, kind) in [("principal", "Ambit::Agent"), ("resource", resource)] {
@@ -145,11 +191,6 @@ fn without_settled_scope(policy: &Policy, action: Action) -> Option<Policy> {
     Policy::from_json(Some(policy.id().clone()), json).ok()
 }
 
-/// The permits among some policies.
-pub(crate) fn permits<'a>(policies: impl Iterator<Item = &'a Policy>) -> impl Iterator<Item = &'a Policy> {
-    policies.filter(|policy| policy.effect() == Effect::Permit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,7 +199,8 @@ mod tests {
     fn what_is_settled_is_taken_out_and_no_more() {
         let short = |text: &str, action| {
             let policy = Policy::parse(Some(cedar_policy::PolicyId::new("x")), text).unwrap();
-            let short = without_settled_scope(&policy, action).unwrap();
+            let short =
+                without_settled_scope(&policy, policy.to_json().unwrap(), resource_kind(action)).unwrap();
             assert_eq!(short.annotation("advice"), Some("kept"));
             let json = short.to_json().unwrap();
             ["principal", "action", "resource"].map(|part| json[part]["op"].as_str().unwrap().to_owned())
