@@ -248,6 +248,7 @@ impl ResourceFacts {
 
 /// What the engine knows of a tool. Every flag is the one an administrator confirmed, never the server's own word.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "they are MCP's four tool annotations, by name")]
 pub struct ToolFacts {
     /// The name its server gives it.
     pub name: String,

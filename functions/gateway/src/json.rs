@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// An object, one level deep, in the order it was written. A key that comes twice is an error: two readers could disagree.
 #[derive(Debug, Clone, Default)]
-pub struct Object<'a> {
+pub(crate) struct Object<'a> {
     entries: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,
 }
 
@@ -17,22 +17,22 @@ impl<'a> Object<'a> {
     ///
     /// # Errors
     /// The text is no JSON object, or a key comes twice.
-    pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
     }
 
     /// The bytes of a value.
-    pub fn get(&self, key: &str) -> Option<&str> {
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.raw(key).map(RawValue::get)
     }
 
     /// The value as it came.
-    pub fn raw(&self, key: &str) -> Option<&RawValue> {
+    pub(crate) fn raw(&self, key: &str) -> Option<&RawValue> {
         self.entries.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_ref())
     }
 
     /// The bytes of a value that is still where it was read from.
-    pub fn source(&self, key: &str) -> Option<&'a str> {
+    pub(crate) fn source(&self, key: &str) -> Option<&'a str> {
         self.entries.iter().find(|(name, _)| name == key).and_then(|(_, value)| match value {
             Cow::Borrowed(value) => Some(value.get()),
             Cow::Owned(_) => None,
@@ -40,27 +40,22 @@ impl<'a> Object<'a> {
     }
 
     /// The value, if it is a string.
-    pub fn text(&self, key: &str) -> Option<Cow<'_, str>> {
+    pub(crate) fn text(&self, key: &str) -> Option<Cow<'_, str>> {
         self.get(key).and_then(as_text)
     }
 
     /// The value, if it is an object.
-    pub fn object(&self, key: &str) -> Option<Object<'_>> {
+    pub(crate) fn object(&self, key: &str) -> Option<Object<'_>> {
         self.get(key).and_then(|value| Object::parse(value).ok())
     }
 
     /// Whether the key is there.
-    pub fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.raw(key).is_some()
     }
 
-    /// Keys and values, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries.iter().map(|(key, value)| (key.as_ref(), value.get()))
-    }
-
     /// Puts a value in the place of the old one, or at the end.
-    pub fn set(&mut self, key: &'static str, value: Box<RawValue>) {
+    pub(crate) fn set(&mut self, key: &'static str, value: Box<RawValue>) {
         match self.entries.iter_mut().find(|(name, _)| name == key) {
             Some(entry) => entry.1 = Cow::Owned(value),
             None => self.entries.push((Cow::Borrowed(key), Cow::Owned(value))),
@@ -68,31 +63,26 @@ impl<'a> Object<'a> {
     }
 
     /// Puts anything that has a JSON form in.
-    pub fn put(&mut self, key: &'static str, value: &impl serde::Serialize) {
+    pub(crate) fn put(&mut self, key: &'static str, value: &impl serde::Serialize) {
         if let Ok(value) = serde_json::value::to_raw_value(value) {
             self.set(key, value);
         }
     }
 
     /// Takes a value out.
-    pub fn remove(&mut self, key: &str) -> bool {
+    pub(crate) fn remove(&mut self, key: &str) -> bool {
         let before = self.entries.len();
         self.entries.retain(|(name, _)| name != key);
         before != self.entries.len()
     }
 
     /// Keeps the entries whose key passes.
-    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
         self.entries.retain(|(name, _)| keep(name));
     }
 
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Writes the object.
-    pub fn write(&self, out: &mut String) {
+    pub(crate) fn write(&self, out: &mut String) {
         out.push('{');
         for (index, (key, value)) in self.entries.iter().enumerate() {
             if index > 0 {
@@ -106,7 +96,7 @@ impl<'a> Object<'a> {
     }
 
     /// The object as a value of another one.
-    pub fn to_raw(&self) -> Box<RawValue> {
+    pub(crate) fn to_raw(&self) -> Box<RawValue> {
         let mut text = String::new();
         self.write(&mut text);
         raw(text)
@@ -114,12 +104,12 @@ impl<'a> Object<'a> {
 }
 
 /// A value we wrote ourselves. Ill-formed text becomes `null`, which no code here produces.
-pub fn raw(text: String) -> Box<RawValue> {
+pub(crate) fn raw(text: String) -> Box<RawValue> {
     RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
 /// Writes a JSON string.
-pub fn push_text(out: &mut String, text: &str) {
+pub(crate) fn push_text(out: &mut String, text: &str) {
     if text.bytes().all(|c| c >= 0x20 && c != b'"' && c != b'\\') {
         out.push('"');
         out.push_str(text);
@@ -130,7 +120,7 @@ pub fn push_text(out: &mut String, text: &str) {
 }
 
 /// The text of a JSON string; borrowed where nothing is escaped.
-pub fn as_text(value: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn as_text(value: &str) -> Option<Cow<'_, str>> {
     let value = value.trim();
     let inner = value.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') { serde_json::from_str(value).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
@@ -185,7 +175,7 @@ impl<'de> Deserialize<'de> for Key<'de> {
 ///
 /// # Errors
 /// Says where and why.
-pub fn check(text: &[u8]) -> Result<&str, serde_json::Error> {
+pub(crate) fn check(text: &[u8]) -> Result<&str, serde_json::Error> {
     serde_json::from_slice::<Checked>(text)?;
     std::str::from_utf8(text).map_err(serde_json::Error::custom)
 }
@@ -242,11 +232,6 @@ impl<'de> Deserialize<'de> for Checked {
         }
         deserializer.deserialize_any(Walk)
     }
-}
-
-/// Whether the text is one JSON value.
-pub fn is_value(text: &str) -> bool {
-    serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 #[cfg(test)]

@@ -56,8 +56,8 @@ impl Settings {
             public,
             provisioner_url: None,
             origins: Vec::new(),
-            call_limit: Duration::from_secs(300),
-            listen_limit: Duration::from_secs(600),
+            call_limit: Duration::from_mins(5),
+            listen_limit: Duration::from_mins(10),
         })
     }
 

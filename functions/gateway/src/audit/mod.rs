@@ -58,7 +58,7 @@ impl<P: Platform> Intent<P> {
     ) -> Result<Self, PlatformError> {
         let (decision, reason) = match warrant {
             Warrant::Permits(permits) => (permits.first().map(|permit| permit.record().clone()), None),
-            Warrant::Operator(_) => (None, Some("the operator asked".to_owned())),
+            Warrant::Operator(operator) => (None, Some(format!("{} asked", operator.title()))),
         };
         let mut event = event(platform, about, Phase::Intent, decision);
         event.reason = reason;

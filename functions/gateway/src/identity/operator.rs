@@ -15,6 +15,14 @@ pub(crate) struct Operator {
     _proof: (),
 }
 
+impl Operator {
+    /// Who that is, for the trail.
+    pub(crate) fn title(&self) -> &'static str {
+        let Self { _proof: () } = self;
+        "the operator"
+    }
+}
+
 /// Checks the operator's key.
 ///
 /// # Errors

@@ -33,7 +33,7 @@ pub(super) async fn serve<P: Platform>(gateway: &Gateway, platform: &P, org: &st
     };
     let document = serde_json::json!({
         "resource": resource(gateway, &org, &toolbox),
-        "authorization_servers": issuers.iter().map(|issuer| &issuer.issuer).collect::<Vec<_>>(),
+        "authorization_servers": issuers.iter().map(|issuer| &issuer.name).collect::<Vec<_>>(),
         "bearer_methods_supported": ["header"],
         "resource_name": format!("{toolbox} toolbox of {org}"),
     });

@@ -20,7 +20,7 @@ pub(crate) async fn route<P: Platform>(gateway: &Gateway, platform: &P, request:
         (_, ["mcp", org, toolbox]) => mcp::serve(gateway, platform, request, org, toolbox).await,
         (&Method::GET, [".well-known", "oauth-protected-resource", "mcp", org, toolbox]) => metadata::serve(gateway, platform, org, toolbox).await,
         (_, ["api", "v1", rest @ ..]) => api::serve(gateway, platform, request, rest).await,
-        (&Method::GET, [""] | ["console"]) => console::serve(gateway),
+        (&Method::GET, ["" | "console"]) => console::serve(gateway),
         (&Method::GET, ["style.css"]) => console::stylesheet(),
         (&Method::GET, ["healthz"]) => text(StatusCode::OK, "ok\n"),
         _ => text(StatusCode::NOT_FOUND, "there is nothing here; MCP clients connect to /mcp/{org}/{toolbox}\n"),

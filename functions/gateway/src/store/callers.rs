@@ -104,7 +104,7 @@ pub(super) fn known(row: &Row) -> Result<Known, PlatformError> {
 /// An issuer whose tokens an organisation accepts.
 #[derive(Debug, Clone)]
 pub(crate) struct Issuer {
-    pub(crate) issuer: String,
+    pub(crate) name: String,
     pub(crate) jwks_uri: String,
     pub(crate) algorithms: Vec<String>,
 }
@@ -122,7 +122,7 @@ pub(crate) async fn issuers(platform: &impl Platform, org: &OrgName) -> Result<V
         .flatten()
         .map(|row| {
             Ok(Issuer {
-                issuer: row.text(0)?.to_owned(),
+                name: row.text(0)?.to_owned(),
                 jwks_uri: row.text(1)?.to_owned(),
                 algorithms: super::json(row, 2)?,
             })

@@ -122,7 +122,7 @@ fn told(server: &Server, problem: Problem) -> UpstreamError {
     }
 }
 
-/// Signs a request for a provisioner (schemas::provisioner): short-lived, bound to method, path and body.
+/// Signs a request for a provisioner (`schemas::provisioner`): short-lived, bound to method, path and body.
 fn sign<P: Platform>(gateway: &Gateway, platform: &P, mut request: Request<Bytes>) -> Request<Bytes> {
     let at = platform.now();
     let mut random = [0; 16];

@@ -14,7 +14,7 @@ const NONCE: usize = 24;
 
 /// What a sealed value is for. A value sealed for one purpose does not open for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// `requestState` of an `input_required` result (MCP 2026-07-28).
     RequestState,
     /// `nextCursor` of a list.
@@ -33,10 +33,10 @@ impl Purpose {
 /// Why a sealed value did not open. There is nothing more to tell: the value is hostile, old, or someone else's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the value was not issued here, or not for this")]
-pub struct Unopened;
+pub(crate) struct Unopened;
 
 /// Holds the root key.
-pub struct Vault {
+pub(crate) struct Vault {
     root: [u8; 32],
 }
 
@@ -49,20 +49,20 @@ impl std::fmt::Debug for Vault {
 /// Why a root key was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the root key is not 32 bytes in base64url: make one with `openssl rand -base64 32 | tr '+/' '-_' | tr -d '='`")]
-pub struct BadRootKey;
+pub(crate) struct BadRootKey;
 
 impl Vault {
     /// A vault under the root key, given in base64url.
     ///
     /// # Errors
     /// The key is not 32 bytes.
-    pub fn new(root: &Secret) -> Result<Self, BadRootKey> {
+    pub(crate) fn new(root: &Secret) -> Result<Self, BadRootKey> {
         let bytes = URL_SAFE_NO_PAD.decode(root.expose().trim()).map_err(|_| BadRootKey)?;
         Ok(Self { root: bytes.try_into().map_err(|_| BadRootKey)? })
     }
 
     /// A key for one purpose.
-    pub fn derive(&self, label: &str) -> [u8; 32] {
+    pub(crate) fn derive(&self, label: &str) -> [u8; 32] {
         let mut key = [0; 32];
         // 32 bytes is far below HKDF's limit of 255 hashes, so this can't fail; a zero key would only fail to open.
         let _ = hkdf::Hkdf::<sha2::Sha256>::new(None, &self.root).expand(label.as_bytes(), &mut key);
@@ -70,7 +70,7 @@ impl Vault {
     }
 
     /// Seals text, bound to a purpose and to `context` (who and where it may come back from).
-    pub fn seal(&self, platform: &impl Platform, purpose: Purpose, context: &[u8], plain: &[u8]) -> Option<String> {
+    pub(crate) fn seal(&self, platform: &impl Platform, purpose: Purpose, context: &[u8], plain: &[u8]) -> Option<String> {
         let mut nonce = [0; NONCE];
         platform.fill_random(&mut nonce);
         let cipher = XChaCha20Poly1305::new(&Key::from(self.derive(purpose.label())));
@@ -84,7 +84,7 @@ impl Vault {
     ///
     /// # Errors
     /// It was not.
-    pub fn open(&self, purpose: Purpose, context: &[u8], sealed: &str) -> Result<Vec<u8>, Unopened> {
+    pub(crate) fn open(&self, purpose: Purpose, context: &[u8], sealed: &str) -> Result<Vec<u8>, Unopened> {
         let bytes = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| Unopened)?;
         let (nonce, sealed) = bytes.split_first_chunk::<NONCE>().ok_or(Unopened)?;
         let cipher = XChaCha20Poly1305::new(&Key::from(self.derive(purpose.label())));

@@ -199,7 +199,7 @@ impl<P: Platform> Visit<'_, P> {
                 audit::deny(self.platform, about, &denial).await?;
                 let name = about.subject.as_ref().and_then(|subject| subject.name.clone()).unwrap_or_default();
                 if denial.obligations().is_empty() {
-                    Err(self.unknown(&about.method, &name))
+                    Err(unknown(&about.method, &name))
                 } else {
                     Err(Refusal::Obliged(denial.obligations().to_vec()))
                 }
@@ -210,17 +210,17 @@ impl<P: Platform> Visit<'_, P> {
     /// Refuses what is not there, in the words used for what is not allowed.
     pub(crate) async fn refuse_unknown(&self, method: &'static str, name: &str) -> Result<Refusal, Refusal> {
         audit::refuse(self.platform, &self.about(method, None, Some(name), None), "there is no such thing in this toolbox").await?;
-        Ok(self.unknown(method, name))
+        Ok(unknown(method, name))
     }
+}
 
-    fn unknown(&self, method: &str, name: &str) -> Refusal {
-        let kind = match method {
-            "tools/call" => "tool",
-            "prompts/get" => "prompt",
-            _ => "resource",
-        };
-        Refusal::Unknown(format!("{kind} `{}`", name.chars().filter(|c| !c.is_control()).take(80).collect::<String>()))
-    }
+fn unknown(method: &str, name: &str) -> Refusal {
+    let kind = match method {
+        "tools/call" => "tool",
+        "prompts/get" => "prompt",
+        _ => "resource",
+    };
+    Refusal::Unknown(format!("{kind} `{}`", name.chars().filter(|c| !c.is_control()).take(80).collect::<String>()))
 }
 
 impl Gateway {

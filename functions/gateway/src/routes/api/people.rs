@@ -91,13 +91,14 @@ pub(super) async fn revoke_key<P: Platform>(desk: &Desk<'_, P>, id: &str) -> Res
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Issuer {
-    issuer: String,
+    #[serde(rename = "issuer")]
+    name: String,
     jwks_uri: String,
     algorithms: Vec<String>,
 }
 
 pub(super) async fn put_issuer<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) -> Result<Value, ApiError> {
-    let Issuer { issuer, jwks_uri, algorithms } = read(body)?;
+    let Issuer { name: issuer, jwks_uri, algorithms } = read(body)?;
     if let Some(unknown) = algorithms.iter().find(|algorithm| !jwt::ALGORITHMS.contains(&algorithm.as_str())) {
         return Err(ApiError::Malformed(format!("algorithm `{unknown}` is not one of {}", jwt::ALGORITHMS.join(", "))));
     }

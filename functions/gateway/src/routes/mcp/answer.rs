@@ -87,7 +87,11 @@ pub(super) async fn relay<P: Platform>(
         let length = response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         relay.conclusion.count(length.unwrap_or(0));
         relay.conclusion.end(Ended::Answered);
+        let length = response.headers().get(header::CONTENT_LENGTH).cloned();
         let mut answer = Response::new(Body::Native(response.into_body()));
+        if let Some(length) = length {
+            answer.headers_mut().insert(header::CONTENT_LENGTH, length);
+        }
         answer.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
         return Ok(answer);
     }
@@ -99,18 +103,14 @@ pub(super) async fn relay<P: Platform>(
             return Err(error);
         }
     };
-    match std::str::from_utf8(&body).ok().and_then(|text| relay.rewrite(text)) {
-        Some(rewritten) => {
-            relay.conclusion.count(rewritten.text.len());
-            relay.conclusion.end(rewritten.ended);
-            Ok(answer(rewritten.status, rewritten.text))
-        }
-        None => {
-            let error = relay.failed("its answer is no MCP message");
-            relay.conclusion.end(Ended::Failed);
-            Err(error)
-        }
-    }
+    let Some(rewritten) = std::str::from_utf8(&body).ok().and_then(|text| relay.rewrite(text)) else {
+        let error = relay.failed("its answer is no MCP message");
+        relay.conclusion.end(Ended::Failed);
+        return Err(error);
+    };
+    relay.conclusion.count(rewritten.text.len());
+    relay.conclusion.end(rewritten.ended);
+    Ok(answer(rewritten.status, rewritten.text))
 }
 
 /// The provisioner says when an answer is complete as it stands; a modern client then gets the very bytes, without a copy.

@@ -9,7 +9,6 @@ use super::answer::{Relay, relay};
 use super::discover::Discovered;
 use super::error::{INVALID_PARAMS, RpcError};
 use super::message::{Call, check_mirrored};
-use super::method::Method;
 use super::{Context, Failure, outbound};
 use crate::audit::Intent;
 use crate::body::Body;
@@ -47,15 +46,13 @@ pub(super) async fn tool<P: Platform>(
     Forward { visit: &visit, server: &server, intent, permit, binding }.send(call, params, Some(tool.name.clone())).await
 }
 
-/// Gets a prompt or reads a resource.
+/// Gets a prompt or reads a resource, named by the parameter `key`.
 pub(super) async fn item<P: Platform>(
     context: &Context<'_, P>,
     call: Call<'_>,
+    key: &'static str,
+    action: Action,
 ) -> Result<Response<Body<P::Stream>>, Failure> {
-    let (key, action) = match call.method {
-        Method::ReadResource => ("uri", Action::ReadResource),
-        _ => ("name", Action::GetPrompt),
-    };
     let asked = parameter(&call, key)?;
     let found = targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
     let (visit, servers) = walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;

@@ -12,7 +12,6 @@ use serde_json::value::RawValue;
 use super::answer::read_message;
 use super::discover::Discovered;
 use super::message::Call;
-use super::method::Method;
 use super::{Context, Failure, caching, open_cursor, outbound, seal_cursor};
 use crate::audit::{Intent, Warrant};
 use crate::json::{Object, push_text};
@@ -27,7 +26,7 @@ const TTL_MS: u64 = 60_000;
 const TTL_PARTIAL_MS: u64 = 5_000;
 
 /// What a list is about.
-struct Kind {
+pub(super) struct Kind {
     /// The capability a server must have.
     capability: &'static str,
     /// The member of the result that holds the items.
@@ -37,15 +36,12 @@ struct Kind {
     action: Action,
 }
 
-fn kind(method: Method) -> Kind {
-    match method {
-        Method::ListPrompts => Kind { capability: "prompts", member: "prompts", key: "name", action: Action::ListPrompt },
-        Method::ListTemplates => {
-            Kind { capability: "resources", member: "resourceTemplates", key: "uriTemplate", action: Action::ListResource }
-        }
-        _ => Kind { capability: "resources", member: "resources", key: "uri", action: Action::ListResource },
-    }
-}
+pub(super) const PROMPTS: Kind =
+    Kind { capability: "prompts", member: "prompts", key: "name", action: Action::ListPrompt };
+pub(super) const RESOURCES: Kind =
+    Kind { capability: "resources", member: "resources", key: "uri", action: Action::ListResource };
+pub(super) const TEMPLATES: Kind =
+    Kind { capability: "resources", member: "resourceTemplates", key: "uriTemplate", action: Action::ListResource };
 
 /// One page of one server: its items, and its own cursor for the next.
 struct Page {
@@ -53,8 +49,7 @@ struct Page {
     next: Option<String>,
 }
 
-pub(super) async fn list<P: Platform>(context: &Context<'_, P>, call: &Call<'_>) -> Result<String, Failure> {
-    let kind = kind(call.method);
+pub(super) async fn list<P: Platform>(context: &Context<'_, P>, call: &Call<'_>, kind: &Kind) -> Result<String, Failure> {
     let cursors: Option<BTreeMap<String, String>> =
         open_cursor(context, call)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let found = targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
@@ -69,7 +64,7 @@ pub(super) async fn list<P: Platform>(context: &Context<'_, P>, call: &Call<'_>)
             Some(cursors) => cursors.get(server.id.as_str()).map(|cursor| (server, Some(cursor))),
         })
         .collect();
-    let pages = join_all(asked.iter().map(|(server, cursor)| page(&visit, call, &kind, server, *cursor))).await;
+    let pages = join_all(asked.iter().map(|(server, cursor)| page(&visit, call, kind, server, *cursor))).await;
 
     let list = ListRequest {
         principal: visit.principal(servers.iter().map(|(server, _)| server), std::iter::empty()),

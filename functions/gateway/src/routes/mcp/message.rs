@@ -50,8 +50,8 @@ pub(crate) struct Refused {
 }
 
 /// Reads one POST.
-pub(crate) fn read<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Message<'a>, Refused> {
-    let bare = |error| Refused { error, era: None, id: None };
+pub(crate) fn read<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Message<'a>, Box<Refused>> {
+    let bare = |error| Box::new(Refused { error, era: None, id: None });
     let text = json::check(body).map_err(|error| {
         bare(RpcError::new(PARSE, format!("the body is not the JSON this endpoint reads: {error}")))
     })?;
@@ -59,20 +59,19 @@ pub(crate) fn read<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Message<'a
 }
 
 /// Reads one message whose text is known to be JSON without keys that come twice.
-pub(crate) fn read_text<'a>(headers: &HeaderMap, text: &'a str) -> Result<Message<'a>, Refused> {
-    let bare = |error| Refused { error, era: None, id: None };
+pub(crate) fn read_text<'a>(headers: &HeaderMap, text: &'a str) -> Result<Message<'a>, Box<Refused>> {
+    let bare = |error| Box::new(Refused { error, era: None, id: None });
     let message = Object::parse(text)
         .map_err(|_| bare(RpcError::new(INVALID_REQUEST, "one JSON-RPC message per POST: an object is expected")))?;
     let id = read_id(&message).map_err(bare)?;
     let params_text = message.source("params").unwrap_or("{}");
-    let params = Object::parse(params_text).map_err(|_| Refused {
-        error: RpcError::new(INVALID_PARAMS, "`params` must be an object"),
-        era: None,
-        id: id.clone(),
+    let params = Object::parse(params_text).map_err(|_| {
+        let error = RpcError::new(INVALID_PARAMS, "`params` must be an object");
+        Box::new(Refused { error, era: None, id: id.clone() })
     })?;
     let meta = params.source("_meta").map_or_else(|| Ok(Object::default()), Object::parse);
     let era = tell_era(headers, &message, meta.as_ref().ok());
-    let refuse = |error: RpcError| Refused { error, era: era.as_ref().ok().copied(), id: id.clone() };
+    let refuse = |error: RpcError| Box::new(Refused { error, era: era.as_ref().ok().copied(), id: id.clone() });
     let era = match &era {
         Ok(era) => *era,
         Err(error) => return Err(refuse(error.clone())),

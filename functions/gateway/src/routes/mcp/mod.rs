@@ -15,6 +15,7 @@ mod tools;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, header};
+use schemas::decision::Action;
 use schemas::names::{OrgName, ToolboxName};
 use schemas::provisioner::MAX_MESSAGE_BYTES;
 
@@ -212,7 +213,10 @@ async fn post<P: Platform>(
             *response.status_mut() = StatusCode::ACCEPTED;
             response
         }
-        Err(Refused { error, era, id }) => error.answer(era, id.as_deref()),
+        Err(refused) => {
+            let Refused { error, era, id } = *refused;
+            error.answer(era, id.as_deref())
+        }
     }
 }
 
@@ -224,11 +228,12 @@ async fn dispatch<P: Platform>(context: &Context<'_, P>, call: Call<'_>) -> Resu
             discover::acknowledge(context, &call).await.map(Answer::Result)
         }
         Method::ListTools => tools::list(context, &call).await.map(Answer::Result),
-        Method::ListPrompts | Method::ListResources | Method::ListTemplates => {
-            items::list(context, &call).await.map(Answer::Result)
-        }
+        Method::ListPrompts => items::list(context, &call, &items::PROMPTS).await.map(Answer::Result),
+        Method::ListResources => items::list(context, &call, &items::RESOURCES).await.map(Answer::Result),
+        Method::ListTemplates => items::list(context, &call, &items::TEMPLATES).await.map(Answer::Result),
         Method::CallTool => call::tool(context, call).await.map(Answer::Response),
-        Method::GetPrompt | Method::ReadResource => call::item(context, call).await.map(Answer::Response),
+        Method::GetPrompt => call::item(context, call, "name", Action::GetPrompt).await.map(Answer::Response),
+        Method::ReadResource => call::item(context, call, "uri", Action::ReadResource).await.map(Answer::Response),
         Method::Complete => complete::complete(context, call).await.map(Answer::Response),
         Method::Listen => listen::listen(context, call).await.map(Answer::Response),
     }
