@@ -65,7 +65,7 @@ fn bundle(arguments: &Arguments) -> Result<String, BundleError> {
     let size = measure(&staging.join("index_bg.wasm"))?;
     remove(&arguments.out)?;
     fs::rename(&staging, &arguments.out)?;
-    Ok(format!("{}: {size}", arguments.out.display()))
+    Ok(format!("{}: {size}", fs::canonicalize(&arguments.out)?.display()))
 }
 
 /// Compiles the adapter; answers where the wasm is.
