@@ -97,6 +97,10 @@ fn docker(root: &Path, report: &mut Report) -> Result<(), String> {
     if !installed("docker") {
         return Err("the `docker` client is not installed".to_owned());
     }
+    if let Some(host) = std::env::var_os("DOCKER_HOST") {
+        let host = host.to_string_lossy();
+        return Err(format!("nothing answers at `{host}`; start it, or unset `DOCKER_HOST`"));
+    }
     if !is_root() {
         return Err("no Docker daemon answers; start it, or run this as root".to_owned());
     }

@@ -70,10 +70,8 @@ fn test(root: &Path, report: &mut Report) -> Result<(), String> {
     let mut results = 0;
     let outcome = watch(report, cargo(root, &arguments), |report, line| {
         let line = line.trim();
-        if let Some(name) = line.strip_prefix("Running ").or_else(|| line.strip_prefix("Doc-tests ")) {
-            // `unittests src/lib.rs (target/debug/deps/schemas-0123456789abcdef)`
-            let binary = name.rsplit('/').next().and_then(|binary| binary.split('-').next());
-            binary.unwrap_or(name).clone_into(&mut suite);
+        if let Some(name) = suite_named(line) {
+            suite = name;
         } else if line.starts_with("test result:") {
             results += 1;
             report.test(format!("{suite}: {line}"));
@@ -85,10 +83,41 @@ fn test(root: &Path, report: &mut Report) -> Result<(), String> {
     outcome
 }
 
+/// The test binary that cargo says it runs: `Running tests/a.rs (target/debug/deps/a-0123456789abcdef)` is `a`.
+fn suite_named(line: &str) -> Option<String> {
+    if let Some(package) = line.strip_prefix("Doc-tests ") {
+        return Some(format!("{package} (docs)"));
+    }
+    let (what, binary) = line.strip_prefix("Running ")?.rsplit_once(" (")?;
+    let (name, _) = binary.rsplit('/').next()?.rsplit_once('-')?;
+    Some(if what.starts_with("unittests ") { format!("{name} (units)") } else { name.to_owned() })
+}
+
 /// Two results as one, with both reasons.
 fn both(first: Result<(), String>, second: Result<(), String>) -> Result<(), String> {
     match (first, second) {
         (Err(first), Err(second)) => Err(format!("{first}; {second}")),
         (first, second) => first.and(second),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_are_named_after_their_binaries() {
+        let named = |line| suite_named(line).unwrap_or_default();
+        assert_eq!(
+            named("Running unittests src/lib.rs (target/debug/deps/schemas-0123456789abcdef)"),
+            "schemas (units)"
+        );
+        assert_eq!(
+            named("Running tests/end_to_end.rs (/a-b/c/deps/end_to_end-0123456789abcdef)"),
+            "end_to_end"
+        );
+        assert_eq!(named("Doc-tests policies"), "policies (docs)");
+        assert_eq!(suite_named("test result: ok. 1 passed"), None);
+        assert_eq!(suite_named("Running late"), None);
     }
 }
