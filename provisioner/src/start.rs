@@ -1,6 +1,7 @@
 //! From a container to a server that has greeted us.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,21 +21,37 @@ use crate::host::{ContainerId, DockerHost, Ending};
 use crate::hosts::Slot;
 use crate::workloads::{Workload, Workloads};
 
-/// The era of each image, once probed.
+/// The era of each stdio server, once probed. It is a property of the image and of what it is told to do.
 #[derive(Debug, Default)]
-pub(crate) struct Eras(Mutex<HashMap<ImageDigest, Era>>);
+pub(crate) struct Eras(Mutex<HashMap<Key, Era>>);
+
+type Key = (ImageDigest, Vec<String>, BTreeMap<String, String>);
 
 impl Eras {
-    fn get(&self, digest: &ImageDigest) -> Option<Era> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).copied()
+    fn with<T>(&self, spec: &WorkloadSpec, look: impl FnOnce(Entry<'_, Key, Era>) -> T) -> T {
+        let key = (spec.digest.clone(), spec.command.clone(), spec.env.clone());
+        look(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key))
     }
 
-    fn set(&self, digest: &ImageDigest, era: Era) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), era);
+    fn get(&self, spec: &WorkloadSpec) -> Option<Era> {
+        self.with(spec, |entry| match entry {
+            Entry::Occupied(known) => Some(*known.get()),
+            Entry::Vacant(_) => None,
+        })
     }
 
-    fn forget(&self, digest: &ImageDigest) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
+    fn set(&self, spec: &WorkloadSpec, era: Era) {
+        self.with(spec, |entry| {
+            entry.insert_entry(era);
+        });
+    }
+
+    fn forget(&self, spec: &WorkloadSpec) {
+        self.with(spec, |entry| {
+            if let Entry::Occupied(known) = entry {
+                known.remove();
+            }
+        });
     }
 }
 
@@ -77,7 +94,7 @@ impl Workloads {
     ) -> Result<Arc<Server>, Error> {
         // Held until the server answered: booting is what costs.
         let _leave = slot.leave_to_start().await?;
-        match self.start_as(slot, workload, spec, id, self.eras.get(&spec.digest)).await {
+        match self.start_as(slot, workload, spec, id, self.eras.get(spec)).await {
             Err(GreetingError::DiedOfProbe) => {
                 workload.logs.note("it ended when asked `server/discover`: started again for the handshake");
                 let again = self.start_as(slot, workload, spec, id, Some(Era::Legacy)).await;
@@ -96,12 +113,12 @@ impl Workloads {
     ) -> Result<Arc<Server>, Error> {
         match outcome {
             Ok(server) => {
-                self.eras.set(&spec.digest, server.greeting().era());
+                self.eras.set(spec, server.greeting().era());
                 Ok(Arc::new(server))
             }
             Err(error) => {
                 // What we believed of the image may be what was wrong.
-                self.eras.forget(&spec.digest);
+                self.eras.forget(spec);
                 let _ = slot.host().stop(id, 1).await;
                 Err(match error {
                     GreetingError::Failed(error) => error,
@@ -136,18 +153,12 @@ impl Workloads {
             }
             Transport::Http { .. } => {
                 slot.host().start(id).await.map_err(host)?;
-                self.reach(slot, spec, id, era).await.map_err(GreetingError::Failed)
+                self.reach(slot, spec, id).await.map_err(GreetingError::Failed)
             }
         }
     }
 
-    async fn reach(
-        &self,
-        slot: &Slot,
-        spec: &WorkloadSpec,
-        id: &ContainerId,
-        era: Option<Era>,
-    ) -> Result<Server, Error> {
+    async fn reach(&self, slot: &Slot, spec: &WorkloadSpec, id: &ContainerId) -> Result<Server, Error> {
         let (Transport::Http { port, path }, Some(network)) = (&spec.transport, hardening::network(spec))
         else {
             return Err(Error::Malformed { reason: "a stdio server has no address".to_owned() });
@@ -157,7 +168,6 @@ impl Workloads {
             HttpServer::greet(
                 address,
                 path,
-                era,
                 self.settings.ready_within,
                 end(Arc::clone(slot.host()), id.clone()),
             )
@@ -173,9 +183,9 @@ impl Workloads {
         spec: &WorkloadSpec,
         id: &ContainerId,
     ) -> Result<Arc<Server>, Error> {
-        let era = self.eras.get(&spec.digest);
+        let era = self.eras.get(spec);
         let greeted = match &spec.transport {
-            Transport::Http { .. } => self.reach(slot, spec, id, era).await.ok(),
+            Transport::Http { .. } => self.reach(slot, spec, id).await.ok(),
             Transport::Stdio => {
                 let attachment = slot.host().attach(id).await?;
                 let link = Link::open(
@@ -188,7 +198,7 @@ impl Workloads {
             }
         };
         if let Some(server) = greeted {
-            self.eras.set(&spec.digest, server.greeting().era());
+            self.eras.set(spec, server.greeting().era());
             return Ok(Arc::new(server));
         }
         slot.host().stop(id, 1).await?;

@@ -105,11 +105,12 @@ async fn legacy(State(seen): State<Seen>, headers: HeaderMap, body: Bytes) -> Re
     match method {
         "initialize" => {
             let mut response = reply(200, "application/json", done(json!({"protocolVersion": "2025-06-18",
-                "capabilities": {"tools": {"listChanged": true}}, "serverInfo": {"name": "old", "version": "1"}})).to_string());
+                "capabilities": {"tools": {"listChanged": true}, "logging": {}}, "serverInfo": {"name": "old", "version": "1"}})).to_string());
             response.headers_mut().insert("mcp-session-id", "s".parse().unwrap());
             response
         }
         "tools/list" => reply(200, "application/json", done(json!({"tools": []})).to_string()),
+        "logging/setLevel" => reply(200, "application/json", done(json!({})).to_string()),
         "tools/call" if message["params"]["name"] == "silent" => reply(
             200,
             "text/event-stream",
@@ -225,6 +226,12 @@ async fn an_older_server_is_translated() {
     assert_eq!(quiet.messages.len(), 1, "neither its log nor its request: {:?}", quiet.messages);
     let asking = json!({"name": "x", "_meta": {"io.modelcontextprotocol/logLevel": "info"}});
     assert_eq!(rig.rpc(NAME, "tools/call", asking).await.messages[0]["method"], "notifications/message");
+    let levels = |seen: &Seen| {
+        let seen = seen.lock().unwrap();
+        let told = seen.iter().filter(|(_, m)| m["method"] == "logging/setLevel");
+        told.map(|(_, m)| m["params"]["level"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(levels(&seen), [json!("info")]);
     let declined = |seen: &Seen| {
         seen.lock().unwrap().iter().any(|(_, m)| m["id"] == "a" && m["error"]["code"] == -32601)
     };

@@ -10,12 +10,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::bridge::envelope::{self, Envelope, Fields, LOG_KEY, MODERN, Request};
-use crate::bridge::era::{Era, Greeting};
+use crate::bridge::era::{Era, Greeting, Handshake, Offer};
 use crate::bridge::events::Events;
 use crate::bridge::exchange::{Busy, Exchange, Final, json};
 use crate::bridge::link::End;
@@ -27,6 +28,17 @@ use crate::error::Error;
 
 /// How often a booting server is knocked at.
 const KNOCK: Duration = Duration::from_millis(100);
+/// How long a server may refuse us after it began to listen.
+const SECOND_THOUGHTS: Duration = Duration::from_secs(3);
+
+/// What came of knocking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Knock {
+    /// Nobody listens yet.
+    Unheard,
+    /// Someone does, and does not greet us.
+    Refused,
+}
 
 /// A server on a port of its container.
 #[derive(Debug)]
@@ -65,21 +77,24 @@ impl HttpServer {
     pub(crate) async fn greet(
         address: SocketAddr,
         path: &str,
-        known: Option<Era>,
         patience: Duration,
         end: BoxFuture<'static, String>,
     ) -> Result<Self, Error> {
         let uri = Uri::builder().scheme("http").authority(address.to_string()).path_and_query(path).build();
         let uri =
             uri.map_err(|error| Error::Malformed { reason: format!("`{path}` is no path: {error}") })?;
+        let mut connector = HttpConnector::new();
+        // Small writes that wait for each other's acknowledgement cost 40 ms a call.
+        connector.set_nodelay(true);
         let client =
-            Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(4)).build_http();
+            Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(4)).build(connector);
         let ended = watch::channel(None).0;
         let target = Arc::new(Target {
             uri,
             client,
             next: AtomicU64::new(1),
             session: Mutex::default(),
+            shaking: tokio::sync::Mutex::default(),
             end: ended.clone(),
         });
         let watch = AbortOnDrop(tokio::spawn(async move {
@@ -91,22 +106,39 @@ impl HttpServer {
             });
         }));
         let deadline = Instant::now() + patience;
+        let mut refused = None;
         loop {
+            // Asking an older server to discover costs it an error; nothing has to be remembered.
             let attempt = async {
-                if known != Some(Era::Legacy)
-                    && let Some(modern) = target.discover().await.map_err(|error| unreached(&error))?
-                {
-                    return Ok(modern);
+                match target.discover().await.map_err(|error| (Knock::Unheard, unreached(&error)))? {
+                    Some(modern) => Ok(modern),
+                    None => target
+                        .initialize()
+                        .await
+                        .map(Greeting::Legacy)
+                        .map_err(|error| (Knock::Refused, error)),
                 }
-                target.initialize().await.map(Greeting::Legacy)
             };
-            match timeout_at(deadline, target.outlive_start(attempt)).await {
-                Ok(Ok(greeting)) => return Ok(Self { target, greeting, watch }),
-                Ok(Err(error)) if target.end.borrow().is_some() => return Err(error),
-                Ok(Err(error)) if Instant::now() + KNOCK >= deadline => return Err(error),
-                Ok(Err(_)) => sleep(KNOCK).await,
-                Err(_) => return Err(failed(format!("it did not greet us within {} s", patience.as_secs()))),
+            let (knock, error) = tokio::select! {
+                greeted = timeout_at(deadline, attempt) => match greeted {
+                    Ok(Ok(greeting)) => return Ok(Self { target, greeting, watch }),
+                    Ok(Err(failure)) => failure,
+                    Err(_) => return Err(failed(format!("it did not greet us within {} s", patience.as_secs()))),
+                },
+                end = target.ended() => return Err(end.error()),
+            };
+            let now = Instant::now();
+            if knock == Knock::Refused {
+                // A server that listens and says no may still be booting, but not for long.
+                let since = *refused.get_or_insert(now);
+                if now.duration_since(since) >= SECOND_THOUGHTS {
+                    return Err(error);
+                }
             }
+            if now + KNOCK >= deadline {
+                return Err(error);
+            }
+            sleep(KNOCK).await;
         }
     }
 
@@ -144,7 +176,7 @@ impl HttpServer {
             method if translate::is_removed(method) => {
                 envelope::refusal(request.id, -32601, &format!("there is no method `{method}`"))
             }
-            _ => return self.relay(&request, limit, busy).respond().await,
+            _ => return self.relay(&request, handshake, limit, busy).respond().await,
         };
         let complete = request.method == "server/discover";
         Ok(json(Final { message, complete }))
@@ -234,7 +266,7 @@ impl HttpServer {
         }
     }
 
-    fn relay(&self, request: &Request<'_>, limit: Duration, busy: Busy) -> Exchange {
+    fn relay(&self, request: &Request<'_>, handshake: &Handshake, limit: Duration, busy: Busy) -> Exchange {
         let target = Arc::clone(&self.target);
         let upstream = target.next.fetch_add(1, Ordering::Relaxed);
         let message: Bytes = envelope::request(
@@ -244,15 +276,21 @@ impl HttpServer {
         )
         .into();
         let progress = request.meta.get("progressToken").map(str::to_owned);
-        let severity = request.meta.text(LOG_KEY).map(|level| envelope::severity(&level));
+        let level = request.meta.text(LOG_KEY);
+        let severity = level.as_deref().map(envelope::severity);
+        let level = level.filter(|_| handshake.offers(Offer::Logging));
         let (sender, notices) = mpsc::channel::<Bytes>(256);
         let (said, answer) = oneshot::channel();
         let task = tokio::spawn(async move {
             let outcome = async {
+                let session = target.session();
+                if let Some(level) = level {
+                    target.log_at(level).await?;
+                }
                 let mut response = target.post_legacy(message.clone()).await?;
-                if response.status() == StatusCode::NOT_FOUND && target.session().id.is_some() {
+                if response.status() == StatusCode::NOT_FOUND && session.id.is_some() {
                     // The session is gone, so the request was not looked at: shake hands again, once.
-                    target.initialize().await?;
+                    target.renew(&session).await?;
                     response = target.post_legacy(message).await?;
                 }
                 let status = response.status();

@@ -33,6 +33,8 @@ pub(super) struct Target {
     pub(super) next: AtomicU64,
     /// The session of an older server, which may have none.
     pub(super) session: Mutex<Session>,
+    /// Held by whoever replaces the session.
+    pub(super) shaking: tokio::sync::Mutex<()>,
     /// How it ended, once it has.
     pub(super) end: watch::Sender<Option<End>>,
 }
@@ -41,6 +43,8 @@ pub(super) struct Target {
 pub(super) struct Session {
     pub(super) id: Option<HeaderValue>,
     pub(super) protocol: Option<HeaderValue>,
+    /// The level it was last told to log at.
+    level: Option<String>,
 }
 
 pub(super) fn failed(reason: impl std::fmt::Display) -> Error {
@@ -58,18 +62,11 @@ impl Target {
         self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// The same without the moment's patience: a booting server refuses connections many times.
-    pub(super) async fn outlive_start<T>(
-        &self,
-        work: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
+    /// Waits for the end of the container.
+    pub(super) async fn ended(&self) -> End {
         let mut end = self.end.subscribe();
-        tokio::select! {
-            outcome = work => outcome,
-            Ok(end) = async { end.wait_for(Option::is_some).await.map(|end| end.clone()) } => {
-                Err(end.unwrap_or(End::Closed).error())
-            }
-        }
+        let ended = end.wait_for(Option::is_some).await;
+        ended.ok().and_then(|end| end.clone()).unwrap_or(End::Closed)
     }
 
     /// Does the work, unless the server ends first.
@@ -114,12 +111,11 @@ impl Target {
         self.post(body, headers).await.map_err(|error| unreached(&error))
     }
 
-    /// Shakes hands, which replaces the session.
+    /// Shakes hands, which begins a session and leaves others as they are.
     pub(super) async fn initialize(&self) -> Result<Handshake, Error> {
-        *self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Session::default();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let response =
-            self.post_legacy(envelope::request(id, "initialize", &era::initialize()).into()).await?;
+        let hello = envelope::request(id, "initialize", &era::initialize()).into();
+        let response = self.post(hello, HeaderMap::new()).await.map_err(|error| unreached(&error))?;
         let status = response.status();
         let session = response.headers().get(SESSION).cloned();
         let Reply::Result(result) = sole_reply(response, id).await? else {
@@ -128,10 +124,33 @@ impl Target {
         let handshake = Handshake::parse(&result)
             .ok_or_else(|| failed("it answered `initialize` with something else"))?;
         *self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-            Session { id: session, protocol: HeaderValue::from_str(&handshake.protocol).ok() };
+            Session { id: session, protocol: HeaderValue::from_str(&handshake.protocol).ok(), level: None };
         let ready = Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
         self.post_legacy(ready).await?;
         Ok(handshake)
+    }
+
+    /// Replaces a session that is gone, unless another call did already.
+    pub(super) async fn renew(&self, gone: &Session) -> Result<(), Error> {
+        let _one_at_a_time = self.shaking.lock().await;
+        if self.session().id == gone.id {
+            self.initialize().await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the session at which level to log, if it does not know.
+    pub(super) async fn log_at(&self, level: String) -> Result<(), Error> {
+        if self.session().level.as_ref() != Some(&level) {
+            let id = self.next.fetch_add(1, Ordering::Relaxed);
+            let params = format!("{{\"level\":{}}}", envelope::quote(&level));
+            let told = self.post_legacy(envelope::request(id, "logging/setLevel", &params).into()).await?;
+            // A dead session is the next message's to find.
+            if sole_reply(told, id).await.is_ok() {
+                self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner).level = Some(level);
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn discover(&self) -> Result<Option<Greeting>, hyper_util::client::legacy::Error> {
