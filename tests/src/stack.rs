@@ -245,5 +245,5 @@ async fn wait_for(port: u16) {
 /// Runs a test on one thread, as the gateway in memory needs it.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, test)
+    tokio::task::LocalSet::new().block_on(&runtime, Box::pin(test))
 }

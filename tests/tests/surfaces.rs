@@ -67,7 +67,8 @@ async fn suite(host: Host) {
 
 async fn step(name: &str, check: impl Future<Output = ()>) {
     println!("- {name}");
-    check.await;
+    // On the heap: Cedar measures the stack that is left, and unoptimised futures are large.
+    Box::pin(check).await;
 }
 
 async fn lists(scene: &Scene) {
@@ -222,7 +223,12 @@ async fn judgement(scene: &Scene) {
     let flags = json!({ "readOnly": false, "destructive": true, "idempotent": false, "openWorld": false });
     let path = "/servers/fixture/tools/delete_everything";
     scene.operator.must(Method::PUT, path, json!({ "state": "approved", "flags": flags })).await;
-    let answer = scene.agent.call("fixture__delete_everything", json!({})).await;
+    let nobody = scene.agent.call("fixture__delete_everything", json!({})).await;
+    assert!(nobody["error"]["message"].as_str().unwrap().starts_with("unknown tool"), "nobody could approve: {nobody}");
+    scene.operator.must(Method::PUT, "/users/grace", json!({})).await;
+    let key = scene.operator.must(Method::POST, "/agents/worker/keys", json!({ "user": "grace" })).await;
+    let for_grace = scene.operator.client("main", key["key"].as_str().unwrap());
+    let answer = for_grace.call("fixture__delete_everything", json!({})).await;
     assert!(answer["error"]["message"].as_str().unwrap().contains("approval"), "destructive needs approval: {answer}");
     scene.operator.must(Method::PUT, path, json!({ "state": "quarantined", "flags": flags })).await;
     let names = scene.agent.names("tools/list", "tools", "name").await;
