@@ -333,3 +333,26 @@ async fn one_workload_starting_slowly_does_not_hold_another_up() {
     slow.notify_one();
     assert_eq!(starting.await.unwrap(), 200);
 }
+
+#[tokio::test]
+async fn the_era_is_remembered_per_image_and_command() {
+    let speaks = Arc::new(std::sync::Mutex::new(Era::Legacy));
+    let (now_speaks, seen) = (Arc::clone(&speaks), Seen::default());
+    let read = Arc::clone(&seen);
+    let host = Simulated::new(move |_, pipes| {
+        Box::pin(serve(*now_speaks.lock().unwrap(), Arc::clone(&read), pipes))
+    });
+    let rig = rig(&host, Settings::default());
+    let protocol = async |spec: &Value| rig.put(spec).await.1["protocol"].clone();
+    let probes =
+        || seen.lock().unwrap().iter().filter(|message| message["method"] == "server/discover").count();
+    assert_eq!(protocol(&spec()).await, "2025-11-25");
+    let mut sibling = spec();
+    sibling["server"] = json!("sibling");
+    assert_eq!(protocol(&sibling).await, "2025-11-25");
+    assert_eq!(probes(), 1, "what is known is not asked again");
+    *speaks.lock().unwrap() = Era::Modern;
+    let mut other = spec();
+    other["command"] = json!(["--modern"]);
+    assert_eq!(protocol(&other).await, "2026-07-28");
+}
