@@ -130,5 +130,5 @@ fn ratios(set: &CompiledSet) {
     report("sliced, 10 and 10,000 grants", medians((set, &sliced(10)), (set, &sliced(10_000))));
     report("unsliced, 10 and 10,000 grants", medians((set, &unsliced(10)), (set, &unsliced(10_000))));
     let (few, many) = (as_policies(10), as_policies(1_000));
-    report("grants as policies, 10 and 1,000", medians((&few, &unsliced(10)), (&many, &unsliced(1_000))));
+    report("grants as policies, 10 and 1,000", medians((&few, &sliced(10)), (&many, &sliced(1_000))));
 }
