@@ -183,24 +183,33 @@ async fn answer(
     Ok(gateway.handle(&platform, http::Request::from_parts(head, body)).await)
 }
 
-/// Reads the body, but not much more of it than the gateway takes: one byte too many is enough to be refused.
+/// Reads the body, as far as the gateway takes it; one byte too many is enough to be refused. What comes after that is read and
+/// forgotten (up to a point), because a client that is still writing would not see the answer.
 async fn collect(mut body: Incoming) -> Result<Bytes, hyper::Error> {
-    let mut whole: Option<BytesMut> = None;
+    const KEPT: usize = schemas::provisioner::MAX_MESSAGE_BYTES + 1;
+    const PATIENCE: usize = 8 * KEPT;
     let mut first = Bytes::new();
+    let mut whole: Option<BytesMut> = None;
+    let mut read = 0;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
+        let already = read;
+        read += data.len();
+        if already >= KEPT {
+            if read > PATIENCE {
+                break;
+            }
+            continue;
+        }
         match &mut whole {
-            None if first.is_empty() => first = data,
+            // Most bodies come in one piece: no copy then.
+            None if already == 0 => first = data,
             None => {
                 let mut all = BytesMut::from(std::mem::take(&mut first));
                 all.extend_from_slice(&data);
                 whole = Some(all);
             }
             Some(all) => all.extend_from_slice(&data),
-        }
-        let read = whole.as_ref().map_or(first.len(), BytesMut::len);
-        if read > schemas::provisioner::MAX_MESSAGE_BYTES {
-            break;
         }
     }
     Ok(whole.map_or(first, BytesMut::freeze))
