@@ -64,7 +64,17 @@ pub enum Effect {
 
 /// What an agent may ask to do. Each is an action of the Cedar schema, by the same name.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
@@ -84,8 +94,14 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order of declaration.
-    pub const ALL: [Self; 6] =
-        [Self::ListTool, Self::CallTool, Self::ListPrompt, Self::GetPrompt, Self::ListResource, Self::ReadResource];
+    pub const ALL: [Self; 6] = [
+        Self::ListTool,
+        Self::CallTool,
+        Self::ListPrompt,
+        Self::GetPrompt,
+        Self::ListResource,
+        Self::ReadResource,
+    ];
 
     /// The name in the Cedar schema and in records.
     pub fn as_str(self) -> &'static str {
@@ -158,7 +174,9 @@ pub struct AgentFacts {
 }
 
 /// Plain grants of an agent, sliced to what the request is about.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct Grants {
     /// Whole toolboxes.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]

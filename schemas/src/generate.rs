@@ -12,7 +12,10 @@ pub fn generated() -> Result<Vec<(&'static str, String)>, serde_json::Error> {
         ("workload-spec.schema.json", render(schemars::schema_for!(crate::provisioner::WorkloadSpec))?),
         ("workload-status.schema.json", render(schemars::schema_for!(crate::provisioner::WorkloadStatus))?),
         ("workload-event.schema.json", render(schemars::schema_for!(crate::provisioner::WorkloadEvent))?),
-        ("provisioner-status.schema.json", render(schemars::schema_for!(crate::provisioner::ProvisionerStatus))?),
+        (
+            "provisioner-status.schema.json",
+            render(schemars::schema_for!(crate::provisioner::ProvisionerStatus))?,
+        ),
         ("problem.schema.json", render(schemars::schema_for!(crate::provisioner::Problem))?),
     ])
 }

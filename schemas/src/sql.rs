@@ -45,8 +45,12 @@ mod tests {
         for (migration, expected) in MIGRATIONS.iter().zip(1..) {
             assert_eq!(migration.version, expected);
             for statement in migration.up().chain(migration.down()) {
-                let first = statement.lines().find(|line| !line.starts_with("--") && !line.is_empty()).unwrap();
-                assert!(["CREATE", "DROP", "ALTER"].iter().any(|verb| first.starts_with(verb)), "{statement}");
+                let first =
+                    statement.lines().find(|line| !line.starts_with("--") && !line.is_empty()).unwrap();
+                assert!(
+                    ["CREATE", "DROP", "ALTER"].iter().any(|verb| first.starts_with(verb)),
+                    "{statement}"
+                );
             }
         }
     }

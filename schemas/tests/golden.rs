@@ -11,7 +11,10 @@ fn committed_schemas_are_what_the_types_generate() {
             std::fs::write(&path, &generated).unwrap();
         }
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(committed, generated, "{file} is stale: run UPDATE_GOLDEN=1 cargo test -p schemas, then review the diff");
+        assert_eq!(
+            committed, generated,
+            "{file} is stale: run UPDATE_GOLDEN=1 cargo test -p schemas, then review the diff"
+        );
     }
 }
 

@@ -123,7 +123,11 @@ pub(crate) fn push_text(out: &mut String, text: &str) {
 pub(crate) fn as_text(value: &str) -> Option<Cow<'_, str>> {
     let value = value.trim();
     let inner = value.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { serde_json::from_str(value).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    if inner.contains('\\') {
+        serde_json::from_str(value).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {

@@ -30,8 +30,8 @@ use schemas::ids::Sha256Hex;
 
 pub use crate::body::Body;
 pub use crate::error::Fault;
-pub use crate::settings::{BadSettings, Settings};
 use crate::platform::{Platform, PlatformError};
+pub use crate::settings::{BadSettings, Settings};
 
 /// One gateway: settings, keys, and caches of what is content-addressed or expires. One per thread; nothing else is kept between
 /// requests.
@@ -51,10 +51,14 @@ impl Gateway {
     /// A secret is missing or ill-formed; a gateway does not run without its root key.
     pub fn new(settings: Settings, platform: &impl Platform) -> Result<Self, BadSettings> {
         let root = platform.secret(settings::ROOT_KEY).ok_or(BadSettings::Missing(settings::ROOT_KEY))?;
-        let vault = vault::Vault::new(&root).map_err(|error| BadSettings::IllFormed(settings::ROOT_KEY, error.to_string()))?;
+        let vault = vault::Vault::new(&root)
+            .map_err(|error| BadSettings::IllFormed(settings::ROOT_KEY, error.to_string()))?;
         let provisioner_key = match platform.secret(settings::PROVISIONER_KEY) {
             Some(key) => settings::decode_key(&key).ok_or_else(|| {
-                BadSettings::IllFormed(settings::PROVISIONER_KEY, "it must be 32 bytes in base64url".to_owned())
+                BadSettings::IllFormed(
+                    settings::PROVISIONER_KEY,
+                    "it must be 32 bytes in base64url".to_owned(),
+                )
             })?,
             None => vault.derive("ambit/v1/provisioner").to_vec(),
         };
@@ -73,7 +77,11 @@ impl Gateway {
     }
 
     /// Answers a request. There is always an answer.
-    pub async fn handle<P: Platform>(&self, platform: &P, request: http::Request<Bytes>) -> http::Response<Body<P::Stream>> {
+    pub async fn handle<P: Platform>(
+        &self,
+        platform: &P,
+        request: http::Request<Bytes>,
+    ) -> http::Response<Body<P::Stream>> {
         routes::route(self, platform, request).await
     }
 
@@ -89,7 +97,11 @@ impl Gateway {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn migrate_down<P: Platform>(&self, platform: &P, version: i64) -> Result<usize, PlatformError> {
+    pub async fn migrate_down<P: Platform>(
+        &self,
+        platform: &P,
+        version: i64,
+    ) -> Result<usize, PlatformError> {
         store::migrations::down(platform, version).await
     }
 

@@ -21,7 +21,10 @@ pub trait Platform: Clone + 'static {
 
     /// Sends an HTTP request and answers as soon as the response's head is there. Dropping the body cancels the request.
     /// Redirects are never followed.
-    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Self::Stream>, PlatformError>;
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Self::Stream>, PlatformError>;
 
     /// Runs statements in order, in one round trip. Either all of a batch's writes took effect or none.
     async fn sql(&self, batch: Batch) -> Result<Vec<Rows>, PlatformError>;
@@ -223,7 +226,10 @@ impl Row {
     ///
     /// # Errors
     /// There is no such column, or what it holds does not parse.
-    pub fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(&self, column: usize) -> Result<T, PlatformError> {
+    pub fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
+        &self,
+        column: usize,
+    ) -> Result<T, PlatformError> {
         self.text(column)?.parse().map_err(|error: T::Err| PlatformError::Database(error.to_string()))
     }
 }

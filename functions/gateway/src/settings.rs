@@ -64,7 +64,8 @@ impl Settings {
     /// With a provisioner.
     #[must_use]
     pub fn provisioner(mut self, url: Option<String>) -> Self {
-        self.provisioner_url = url.map(|url| url.trim_end_matches('/').to_owned()).filter(|url| !url.is_empty());
+        self.provisioner_url =
+            url.map(|url| url.trim_end_matches('/').to_owned()).filter(|url| !url.is_empty());
         self
     }
 
@@ -87,7 +88,8 @@ impl Settings {
     /// This is what stops DNS rebinding.
     pub(crate) fn is_our_host(&self, host: &str) -> bool {
         Url::parse(&format!("{}://{host}/", self.public.scheme())).is_ok_and(|url| {
-            (url.host() == self.public.host() && url.port_or_known_default() == self.public.port_or_known_default())
+            (url.host() == self.public.host()
+                && url.port_or_known_default() == self.public.port_or_known_default())
                 || (is_loopback(&self.public) && is_loopback(&url))
         })
     }
@@ -133,10 +135,14 @@ mod tests {
         assert!(!local.is_allowed_origin("http://evil.example"));
         assert!(!local.is_allowed_origin("null"));
 
-        let public = Settings::new("https://gw.example").unwrap().origins(vec!["https://chat.example".into()]);
+        let public =
+            Settings::new("https://gw.example").unwrap().origins(vec!["https://chat.example".into()]);
         assert!(public.is_our_host("gw.example") && public.is_our_host("gw.example:443"));
         assert!(!public.is_our_host("localhost"));
-        assert!(public.is_allowed_origin("https://gw.example") && public.is_allowed_origin("https://chat.example"));
+        assert!(
+            public.is_allowed_origin("https://gw.example")
+                && public.is_allowed_origin("https://chat.example")
+        );
         assert!(!public.is_allowed_origin("http://gw.example"));
         assert!(Settings::new("https://gw.example/path").is_err());
     }

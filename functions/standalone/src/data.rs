@@ -23,7 +23,9 @@ pub enum DataError {
         reason: std::io::Error,
     },
     /// A key can be read by others.
-    #[error("`{path}` can be read by others: run `chmod 600` on it, or make a new one if someone did read it")]
+    #[error(
+        "`{path}` can be read by others: run `chmod 600` on it, or make a new one if someone did read it"
+    )]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -65,14 +67,12 @@ impl DataDirectory {
     /// # Errors
     /// The file can't be read or made, or others can read it.
     pub fn key(&self, file: &str) -> Result<Secret, DataError> {
-        match self.read_secret(file)? {
-            Some(key) => Ok(key),
-            None => {
-                let mut bytes = [0; 32];
-                getrandom::fill(&mut bytes).map_err(DataError::Randomness)?;
-                self.write_secret(file, &Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
-            }
+        if let Some(key) = self.read_secret(file)? {
+            return Ok(key);
         }
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(DataError::Randomness)?;
+        self.write_secret(file, &Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
     }
 
     /// Reads a secret file, if it is there.

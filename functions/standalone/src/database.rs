@@ -91,7 +91,9 @@ impl Session {
     pub fn run(&self, batch: &Batch) -> Result<Vec<Rows>, PlatformError> {
         match batch.access {
             Access::Read => run_all(&self.connection, &batch.statements),
-            Access::Write | Access::WriteSoon => in_transaction(&self.connection, || run_all(&self.connection, &batch.statements)),
+            Access::Write | Access::WriteSoon => {
+                in_transaction(&self.connection, || run_all(&self.connection, &batch.statements))
+            }
         }
     }
 }
@@ -110,7 +112,9 @@ fn configure(connection: &Connection) -> Result<(), PlatformError> {
 fn configure_reads(connection: &Connection) -> Result<(), PlatformError> {
     connection.busy_timeout(Duration::from_secs(5)).map_err(|error| failed(&error))?;
     connection.set_prepared_statement_cache_capacity(64);
-    connection.execute_batch("PRAGMA mmap_size = 268435456; PRAGMA cache_size = -16384;").map_err(|error| failed(&error))
+    connection
+        .execute_batch("PRAGMA mmap_size = 268435456; PRAGMA cache_size = -16384;")
+        .map_err(|error| failed(&error))
 }
 
 fn failed(error: &rusqlite::Error) -> PlatformError {
@@ -149,7 +153,10 @@ fn gather(jobs: &mpsc::Receiver<Job>, group: &mut Vec<Job>) -> bool {
 
 fn commit(connection: &Connection, group: &mut Vec<Job>) {
     let results = in_transaction(connection, || {
-        group.iter().map(|job| Ok(run_grouped(connection, &job.batch.statements))).collect::<Result<Vec<_>, _>>()
+        group
+            .iter()
+            .map(|job| Ok(run_grouped(connection, &job.batch.statements)))
+            .collect::<Result<Vec<_>, _>>()
     });
     match results {
         Ok(results) => {
@@ -172,15 +179,26 @@ fn run_grouped(connection: &Connection, statements: &[Statement]) -> Result<Vec<
     if statements.len() < 2 {
         return run_all(connection, statements);
     }
-    connection.prepare_cached("SAVEPOINT batch").and_then(|mut s| s.execute([])).map_err(|error| failed(&error))?;
+    connection
+        .prepare_cached("SAVEPOINT batch")
+        .and_then(|mut s| s.execute([]))
+        .map_err(|error| failed(&error))?;
     let results = run_all(connection, statements);
     let end = if results.is_ok() { "RELEASE batch" } else { "ROLLBACK TO batch; RELEASE batch" };
     connection.execute_batch(end).map_err(|error| failed(&error))?;
     results
 }
 
-fn in_transaction<T>(connection: &Connection, work: impl FnOnce() -> Result<T, PlatformError>) -> Result<T, PlatformError> {
-    let run = |sql| connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map_err(|error| failed(&error));
+fn in_transaction<T>(
+    connection: &Connection,
+    work: impl FnOnce() -> Result<T, PlatformError>,
+) -> Result<T, PlatformError> {
+    let run = |sql| {
+        connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute([]))
+            .map_err(|error| failed(&error))
+    };
     run("BEGIN IMMEDIATE")?;
     match work() {
         Ok(done) => match run("COMMIT") {
@@ -219,7 +237,9 @@ fn run_one(connection: &Connection, statement: &Statement) -> Result<Rows, Platf
                 ValueRef::Integer(number) => Value::Integer(number),
                 ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
                 ValueRef::Real(_) | ValueRef::Blob(_) => {
-                    return Err(PlatformError::Database(format!("column {column} holds neither text nor a whole number")));
+                    return Err(PlatformError::Database(format!(
+                        "column {column} holds neither text nor a whole number"
+                    )));
                 }
             });
         }

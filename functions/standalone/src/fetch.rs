@@ -26,7 +26,11 @@ impl Default for Fetch {
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(Duration::from_secs(5)));
         tcp.enforce_http(false);
-        let https = hyper_rustls::HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(tcp);
+        let https = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
@@ -41,13 +45,17 @@ impl Fetch {
     ///
     /// # Errors
     /// Nobody answers there, or what answers does not speak HTTP.
-    pub async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Inbound>, PlatformError> {
+    pub async fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Inbound>, PlatformError> {
         let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         let address = format!("{}://{authority}", request.uri().scheme_str().unwrap_or("http"));
         match self.client.request(request.map(Full::new)).await {
             Ok(response) => Ok(response.map(Inbound)),
             Err(error) => {
-                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                let cause =
+                    std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
                 Err(PlatformError::Unreachable { address, reason: format!("{error}{cause}") })
             }
         }
@@ -66,7 +74,9 @@ impl Stream for Inbound {
             return match Pin::new(&mut self.0).poll_frame(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(None) => Poll::Ready(None),
-                Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(PlatformError::Broken(error.to_string())))),
+                Poll::Ready(Some(Err(error))) => {
+                    Poll::Ready(Some(Err(PlatformError::Broken(error.to_string()))))
+                }
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => Poll::Ready(Some(Ok(data))),
                     // Trailers say nothing to us.

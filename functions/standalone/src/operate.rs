@@ -23,7 +23,7 @@ pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
     let settings = Settings::new(&public_url)?
         .provisioner(options.provisioner_url.clone())
         .origins(options.origins.clone())
-        .limits(Duration::from_secs(options.call_limit), Duration::from_secs(600));
+        .limits(Duration::from_secs(options.call_limit), Duration::from_mins(10));
     migrate_up(&settings, &database, &secrets)?;
     let (stop, stopped) = watch::channel(false);
     stop_on_signal(stop)?;
@@ -48,7 +48,11 @@ pub(crate) fn migrate(options: &Migrate) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(crate) fn migrate_up(settings: &Settings, database: &Database, secrets: &Secrets) -> Result<usize, Failure> {
+pub(crate) fn migrate_up(
+    settings: &Settings,
+    database: &Database,
+    secrets: &Secrets,
+) -> Result<usize, Failure> {
     on_this_thread(async {
         let platform = Native::new(database.clone(), secrets.clone())?;
         Ok::<_, Failure>(Gateway::new(settings.clone(), &platform)?.migrate(&platform).await?)
@@ -73,10 +77,10 @@ pub(crate) fn stop_on_signal(stop: watch::Sender<bool>) -> std::io::Result<()> {
             tracing::info!("stopping; once more to stop at once");
             let _ = stop.send(true);
             signal().await;
-            std::process::exit(130);
         });
-        if let Err(error) = waited {
-            tracing::error!(%error, "signals can't be waited for");
+        match waited {
+            Ok(()) => std::process::exit(130),
+            Err(error) => tracing::error!(%error, "signals can't be waited for"),
         }
     })?;
     Ok(())

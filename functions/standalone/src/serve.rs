@@ -111,7 +111,8 @@ async fn one_core(
                 Ok((stream, _)) => {
                     let _ = stream.set_nodelay(true);
                     open.set(open.get() + 1);
-                    let (gateway, platform, open, stop) = (Rc::clone(&gateway), platform.clone(), Rc::clone(&open), stop.clone());
+                    let (gateway, platform, open, stop) =
+                        (Rc::clone(&gateway), platform.clone(), Rc::clone(&open), stop.clone());
                     tokio::task::spawn_local(async move {
                         connection(gateway, platform, stream, stop).await;
                         open.set(open.get().saturating_sub(1));
@@ -144,11 +145,16 @@ async fn tick(gateway: Rc<Gateway>, platform: Native) {
             Ok(unknown) => tracing::warn!(unknown, "closed intents that never ended"),
             Err(error) => tracing::error!(%error, "scheduled work failed"),
         }
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
     }
 }
 
-async fn connection(gateway: Rc<Gateway>, platform: Native, stream: tokio::net::TcpStream, mut stop: watch::Receiver<bool>) {
+async fn connection(
+    gateway: Rc<Gateway>,
+    platform: Native,
+    stream: tokio::net::TcpStream,
+    mut stop: watch::Receiver<bool>,
+) {
     let service = service_fn(|request| answer(Rc::clone(&gateway), platform.clone(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -63,7 +63,8 @@ impl<P: Platform> Intent<P> {
         let mut event = event(platform, about, Phase::Intent, decision);
         event.reason = reason;
         // A minute of grace: an outcome may still be on its way when the time is up.
-        let due = event.at.plus(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX).saturating_add(60_000));
+        let due =
+            event.at.plus(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX).saturating_add(60_000));
         write(platform, &event, Some(due), Batch::write).await?;
         Ok(Self { conclusion: Some(Conclusion::new(platform.clone(), event)) })
     }
@@ -75,20 +76,32 @@ impl<P: Platform> Intent<P> {
 }
 
 /// Records a refusal, durably: an agent that probes leaves traces.
-pub(crate) async fn deny<P: Platform>(platform: &P, about: &About, denial: &Denial) -> Result<(), PlatformError> {
+pub(crate) async fn deny<P: Platform>(
+    platform: &P,
+    about: &About,
+    denial: &Denial,
+) -> Result<(), PlatformError> {
     let event = event(platform, about, Phase::Denial, Some(denial.record().clone()));
     write(platform, &event, None, Batch::write).await
 }
 
 /// Records a refusal for which no policy was asked: there is no such thing, or not for this caller.
-pub(crate) async fn refuse<P: Platform>(platform: &P, about: &About, reason: &str) -> Result<(), PlatformError> {
+pub(crate) async fn refuse<P: Platform>(
+    platform: &P,
+    about: &About,
+    reason: &str,
+) -> Result<(), PlatformError> {
     let mut event = event(platform, about, Phase::Denial, None);
     event.reason = Some(reason.to_owned());
     write(platform, &event, None, Batch::write).await
 }
 
 /// Records something that is whole in itself.
-pub(crate) async fn note<P: Platform>(platform: &P, about: &About, reason: String) -> Result<(), PlatformError> {
+pub(crate) async fn note<P: Platform>(
+    platform: &P,
+    about: &About,
+    reason: String,
+) -> Result<(), PlatformError> {
     let mut event = event(platform, about, Phase::Note, None);
     event.reason = Some(reason);
     write(platform, &event, None, Batch::write).await
@@ -106,7 +119,12 @@ pub(crate) fn note_statement<P: Platform>(
     Ok(store::audit::insert(&event, sealed, None))
 }
 
-fn event<P: Platform>(platform: &P, about: &About, phase: Phase, decision: Option<DecisionRecord>) -> AuditEvent {
+fn event<P: Platform>(
+    platform: &P,
+    about: &About,
+    phase: Phase,
+    decision: Option<DecisionRecord>,
+) -> AuditEvent {
     let at = platform.now();
     AuditEvent {
         v: 1,

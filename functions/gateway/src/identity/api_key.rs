@@ -18,9 +18,9 @@ pub(crate) fn looks_like_one(token: &str) -> bool {
 
 /// What the database knows a key by.
 pub(crate) fn hash(key: &str) -> Result<String, IdentityError> {
-    let well_formed = key
-        .strip_prefix(PREFIX)
-        .is_some_and(|rest| rest.len() == 43 && rest.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-'));
+    let well_formed = key.strip_prefix(PREFIX).is_some_and(|rest| {
+        rest.len() == 43 && rest.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-')
+    });
     if well_formed {
         Ok(Sha256Hex::of(key.as_bytes()).as_str().to_owned())
     } else {

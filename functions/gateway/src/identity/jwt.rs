@@ -83,9 +83,11 @@ impl Tokens {
         {
             return Ok(credential.clone());
         }
-        let header = jsonwebtoken::decode_header(token).map_err(|_| invalid("it is neither an API key nor a JWT"))?;
+        let header =
+            jsonwebtoken::decode_header(token).map_err(|_| invalid("it is neither an API key nor a JWT"))?;
         let (signed, signature) = token.rsplit_once('.').ok_or_else(|| invalid("it is no JWT"))?;
-        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| invalid("its signature is not base64url"))?;
+        let signature =
+            URL_SAFE_NO_PAD.decode(signature).map_err(|_| invalid("its signature is not base64url"))?;
         let claims = read_claims(signed)?;
 
         let issuers = callers::issuers(platform, org).await?;
@@ -157,12 +159,14 @@ async fn fetch<P: Platform>(platform: &P, uri: &str) -> Result<JwkSet, IdentityE
         tracing::warn!("key set of an issuer: {why}");
         invalid("its issuer's keys can't be fetched at the moment")
     };
-    let request = http::Request::get(uri).body(Bytes::new()).map_err(|_| unavailable("the address is no URL"))?;
+    let request =
+        http::Request::get(uri).body(Bytes::new()).map_err(|_| unavailable("the address is no URL"))?;
     let response = platform.send(request).await.map_err(|error| unavailable(&error.to_string()))?;
     if response.status() != http::StatusCode::OK {
         return Err(unavailable(&format!("status {}", response.status())));
     }
-    let body = read_whole(response.into_body(), KEY_SET).await.map_err(|error| unavailable(&error.to_string()))?;
+    let body =
+        read_whole(response.into_body(), KEY_SET).await.map_err(|error| unavailable(&error.to_string()))?;
     serde_json::from_slice(&body).map_err(|error| unavailable(&error.to_string()))
 }
 
@@ -175,7 +179,13 @@ fn pick(keys: &JwkSet, kid: Option<&str>) -> Option<Jwk> {
     }
 }
 
-async fn signed_by<P: Platform>(platform: &P, algorithm: Algorithm, key: &Jwk, message: &[u8], signature: &[u8]) -> bool {
+async fn signed_by<P: Platform>(
+    platform: &P,
+    algorithm: Algorithm,
+    key: &Jwk,
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
     if let Ok(jwk) = serde_json::to_string(key) {
         let check = SignatureCheck { algorithm: word(algorithm), jwk: &jwk, message, signature };
         if let Some(verdict) = platform.verify(check).await {
@@ -183,7 +193,8 @@ async fn signed_by<P: Platform>(platform: &P, algorithm: Algorithm, key: &Jwk, m
         }
     }
     let Ok(key) = DecodingKey::from_jwk(key) else { return false };
-    jsonwebtoken::crypto::verify(&URL_SAFE_NO_PAD.encode(signature), message, &key, algorithm).unwrap_or(false)
+    jsonwebtoken::crypto::verify(&URL_SAFE_NO_PAD.encode(signature), message, &key, algorithm)
+        .unwrap_or(false)
 }
 
 fn read_claims(signed: &str) -> Result<Claims, IdentityError> {
@@ -208,7 +219,10 @@ fn check_claims(claims: &Claims, audience: &str, now: Timestamp) -> Result<(), I
 }
 
 /// The name of an algorithm that we take; `Algorithm` may grow, and what we don't know we don't take.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the list of what we take is closed, the crate's list of what there is is not")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the list of what we take is closed, the crate's list of what there is is not"
+)]
 fn word(algorithm: Algorithm) -> &'static str {
     match algorithm {
         Algorithm::ES256 => "ES256",

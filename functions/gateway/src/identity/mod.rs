@@ -76,7 +76,9 @@ pub(crate) fn caller(credential: &Credential, known: Option<Known>) -> Result<Ca
     match (credential, known) {
         (Credential::KeyHash(_), None) => Err(invalid("no such API key, or it was revoked or has expired")),
         (Credential::Token { .. }, None) => Err(invalid("its client is no agent of this organisation")),
-        (Credential::Token { client, subject, .. }, Some(known)) if known.user.is_none() && client != subject => {
+        (Credential::Token { client, subject, .. }, Some(known))
+            if known.user.is_none() && client != subject =>
+        {
             Err(invalid("its subject is no user of this organisation"))
         }
         (credential, Some(known)) => {
@@ -106,7 +108,9 @@ fn bearer(headers: &HeaderMap) -> Result<&str, IdentityError> {
     }
     let text = value.to_str().map_err(|_| IdentityError::Invalid("it is not ASCII".into()))?;
     match text.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => Ok(token.trim()),
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => {
+            Ok(token.trim())
+        }
         _ => Err(IdentityError::Missing),
     }
 }

@@ -29,10 +29,11 @@ impl Operator {
 /// There is none in the request, none in the deployment (then nobody is the operator), or it is another.
 pub(crate) fn prove(platform: &impl Platform, headers: &HeaderMap) -> Result<Operator, IdentityError> {
     let shown = bearer(headers)?;
-    let expected = platform
-        .secret(KEY)
-        .filter(|key| key.expose().len() >= 32)
-        .ok_or_else(|| IdentityError::Invalid(format!("this deployment has no operator: set `{KEY}` (32 characters or more)")))?;
+    let expected = platform.secret(KEY).filter(|key| key.expose().len() >= 32).ok_or_else(|| {
+        IdentityError::Invalid(format!(
+            "this deployment has no operator: set `{KEY}` (32 characters or more)"
+        ))
+    })?;
     if bool::from(shown.as_bytes().ct_eq(expected.expose().as_bytes())) {
         Ok(Operator { _proof: () })
     } else {

@@ -20,7 +20,12 @@ pub(crate) fn url(gateway: &Gateway, org: &OrgName, toolbox: &ToolboxName) -> St
 }
 
 /// Answers for any well-formed name, so that the document tells nobody which toolboxes exist.
-pub(super) async fn serve<P: Platform>(gateway: &Gateway, platform: &P, org: &str, toolbox: &str) -> Response<Body<P::Stream>> {
+pub(super) async fn serve<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    org: &str,
+    toolbox: &str,
+) -> Response<Body<P::Stream>> {
     let (Ok(org), Ok(toolbox)) = (OrgName::parse(org), ToolboxName::parse(toolbox)) else {
         return super::text(StatusCode::NOT_FOUND, "no organisation and toolbox can have such names\n");
     };
@@ -28,7 +33,10 @@ pub(super) async fn serve<P: Platform>(gateway: &Gateway, platform: &P, org: &st
         Ok(issuers) => issuers,
         Err(error) => {
             tracing::error!(%error, "issuers can't be read");
-            return super::text(StatusCode::SERVICE_UNAVAILABLE, "the gateway can't read its settings at the moment\n");
+            return super::text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the gateway can't read its settings at the moment\n",
+            );
         }
     };
     let document = serde_json::json!({

@@ -13,17 +13,26 @@ use crate::body::Body;
 use crate::platform::Platform;
 
 /// The route table.
-pub(crate) async fn route<P: Platform>(gateway: &Gateway, platform: &P, request: Request<Bytes>) -> Response<Body<P::Stream>> {
+pub(crate) async fn route<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    request: Request<Bytes>,
+) -> Response<Body<P::Stream>> {
     let path = request.uri().path().to_owned();
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match (request.method(), segments.as_slice()) {
         (_, ["mcp", org, toolbox]) => mcp::serve(gateway, platform, request, org, toolbox).await,
-        (&Method::GET, [".well-known", "oauth-protected-resource", "mcp", org, toolbox]) => metadata::serve(gateway, platform, org, toolbox).await,
+        (&Method::GET, [".well-known", "oauth-protected-resource", "mcp", org, toolbox]) => {
+            metadata::serve(gateway, platform, org, toolbox).await
+        }
         (_, ["api", "v1", rest @ ..]) => api::serve(gateway, platform, request, rest).await,
         (&Method::GET, ["" | "console"]) => console::serve(gateway),
         (&Method::GET, ["style.css"]) => console::stylesheet(),
         (&Method::GET, ["healthz"]) => text(StatusCode::OK, "ok\n"),
-        _ => text(StatusCode::NOT_FOUND, "there is nothing here; MCP clients connect to /mcp/{org}/{toolbox}\n"),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "there is nothing here; MCP clients connect to /mcp/{org}/{toolbox}\n",
+        ),
     }
 }
 

@@ -29,12 +29,20 @@ pub(crate) async fn org(platform: &impl Platform, name: &OrgName) -> Result<Opti
     one(platform, statement, |row| Ok(Org { id: row.parse(0)?, policy_set: row.parse(1)? })).await
 }
 
-pub(crate) async fn agent(platform: &impl Platform, org: &OrgId, name: &AgentName) -> Result<Option<AgentId>, PlatformError> {
+pub(crate) async fn agent(
+    platform: &impl Platform,
+    org: &OrgId,
+    name: &AgentName,
+) -> Result<Option<AgentId>, PlatformError> {
     let sql = "SELECT id FROM agents WHERE org_id = ?1 AND name = ?2";
     one(platform, Statement::new(sql, [org.as_str().into(), name.as_str().into()]), |row| row.parse(0)).await
 }
 
-pub(crate) async fn user(platform: &impl Platform, org: &OrgId, name: &UserName) -> Result<Option<UserId>, PlatformError> {
+pub(crate) async fn user(
+    platform: &impl Platform,
+    org: &OrgId,
+    name: &UserName,
+) -> Result<Option<UserId>, PlatformError> {
     let sql = "SELECT id FROM users WHERE org_id = ?1 AND name = ?2";
     one(platform, Statement::new(sql, [org.as_str().into(), name.as_str().into()]), |row| row.parse(0)).await
 }
@@ -97,11 +105,25 @@ fn status_word(status: Status) -> Value {
     })
 }
 
-pub(crate) fn put_user(id: &UserId, org: &OrgId, name: &UserName, email: &str, status: Status, now: Timestamp) -> Statement {
+pub(crate) fn put_user(
+    id: &UserId,
+    org: &OrgId,
+    name: &UserName,
+    email: &str,
+    status: Status,
+    now: Timestamp,
+) -> Statement {
     Statement::new(
         "INSERT INTO users (id, org_id, name, email, status, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
          ON CONFLICT (org_id, name) DO UPDATE SET email = excluded.email, status = excluded.status",
-        [id.as_str().into(), org.as_str().into(), name.as_str().into(), email.into(), status_word(status), now.0.into()],
+        [
+            id.as_str().into(),
+            org.as_str().into(),
+            name.as_str().into(),
+            email.into(),
+            status_word(status),
+            now.0.into(),
+        ],
     )
 }
 
@@ -159,7 +181,13 @@ pub(crate) fn revoke_key(org: &OrgId, id: &ApiKeyId, now: Timestamp) -> Statemen
     )
 }
 
-pub(crate) fn put_issuer(org: &OrgId, issuer: &str, jwks_uri: &str, algorithms: String, now: Timestamp) -> Statement {
+pub(crate) fn put_issuer(
+    org: &OrgId,
+    issuer: &str,
+    jwks_uri: &str,
+    algorithms: String,
+    now: Timestamp,
+) -> Statement {
     Statement::new(
         "INSERT INTO issuers (org_id, issuer, jwks_uri, algorithms, created_at) VALUES (?1, ?2, ?3, ?4, ?5) \
          ON CONFLICT (org_id, issuer) DO UPDATE SET jwks_uri = excluded.jwks_uri, algorithms = excluded.algorithms",
@@ -313,7 +341,10 @@ pub(crate) fn judge_tool(server: &ServerId, tool: &str, flags: Flags, state: &st
 }
 
 /// Name, state, pinned and live hash of every tool of a server.
-pub(crate) async fn tools(platform: &impl Platform, server: &ServerId) -> Result<Vec<[String; 4]>, PlatformError> {
+pub(crate) async fn tools(
+    platform: &impl Platform,
+    server: &ServerId,
+) -> Result<Vec<[String; 4]>, PlatformError> {
     let results = platform
         .sql(Batch::read([Statement::new(
             "SELECT name, state, definition_hash, live_hash FROM tools WHERE server_id = ?1 ORDER BY position",

@@ -68,10 +68,9 @@ pub(crate) struct Known {
 pub(super) fn statement(credential: &Credential, now: Timestamp) -> Statement {
     match credential {
         Credential::KeyHash(hash) => Statement::new(BY_KEY, [hash.as_str().into(), now.0.into()]),
-        Credential::Token { org, client, subject, .. } => Statement::new(
-            BY_TOKEN,
-            [org.as_str().into(), client.as_str().into(), subject.as_str().into()],
-        ),
+        Credential::Token { org, client, subject, .. } => {
+            Statement::new(BY_TOKEN, [org.as_str().into(), client.as_str().into(), subject.as_str().into()])
+        }
     }
 }
 

@@ -26,12 +26,17 @@ pub(crate) async fn up(platform: &impl Platform) -> Result<usize, PlatformError>
 /// Takes steps back until only `version` of them are left.
 pub(crate) async fn down(platform: &impl Platform, version: i64) -> Result<usize, PlatformError> {
     let applied = applied(platform).await?;
-    let back: Vec<&Migration> =
-        MIGRATIONS.iter().rev().filter(|migration| migration.version > version && migration.version <= applied).collect();
+    let back: Vec<&Migration> = MIGRATIONS
+        .iter()
+        .rev()
+        .filter(|migration| migration.version > version && migration.version <= applied)
+        .collect();
     for migration in &back {
         let mut statements: Vec<_> = migration.down().map(|sql| Statement::new(sql, [])).collect();
-        statements
-            .push(Statement::new("DELETE FROM migrations WHERE version = ?1", [Value::from(migration.version)]));
+        statements.push(Statement::new(
+            "DELETE FROM migrations WHERE version = ?1",
+            [Value::from(migration.version)],
+        ));
         platform.sql(Batch::write(statements)).await?;
     }
     Ok(back.len())

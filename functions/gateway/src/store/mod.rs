@@ -17,12 +17,14 @@ fn first(results: &[Rows], index: usize) -> Option<&Row> {
 /// A column that holds one of an enum's words, as serde spells them.
 fn word<T: serde::de::DeserializeOwned>(row: &Row, column: usize) -> Result<T, PlatformError> {
     let text = row.text(column)?;
-    serde_json::from_value(serde_json::Value::from(text))
-        .map_err(|_| PlatformError::Database(format!("column {column} holds `{text}`, which is not one of its words")))
+    serde_json::from_value(serde_json::Value::from(text)).map_err(|_| {
+        PlatformError::Database(format!("column {column} holds `{text}`, which is not one of its words"))
+    })
 }
 
 /// A column that holds JSON.
 fn json<T: serde::de::DeserializeOwned>(row: &Row, column: usize) -> Result<T, PlatformError> {
-    serde_json::from_str(row.text(column)?)
-        .map_err(|error| PlatformError::Database(format!("column {column} holds JSON we can't read: {error}")))
+    serde_json::from_str(row.text(column)?).map_err(|error| {
+        PlatformError::Database(format!("column {column} holds JSON we can't read: {error}"))
+    })
 }

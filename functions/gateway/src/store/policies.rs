@@ -10,7 +10,10 @@ pub(crate) async fn source(
     hash: &Sha256Hex,
 ) -> Result<Option<::policies::PolicySource>, PlatformError> {
     let results = platform
-        .sql(Batch::read([Statement::new("SELECT source FROM policy_sets WHERE hash = ?1", [hash.as_str().into()])]))
+        .sql(Batch::read([Statement::new(
+            "SELECT source FROM policy_sets WHERE hash = ?1",
+            [hash.as_str().into()],
+        )]))
         .await?;
     super::first(&results, 0).map(|row| super::json(row, 0)).transpose()
 }

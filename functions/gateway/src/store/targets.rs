@@ -95,7 +95,12 @@ pub(crate) async fn tool(
         None if names::may_be_shortened(public) => {
             let all = find(platform, credential, place, TOOLS, &[]).await?.rest;
             let mut tools = all.iter().map(read_tool);
-            tools.find(|tool| tool.as_ref().is_ok_and(|(server, tool)| names::public(&server.prefix, &tool.alias) == public)).transpose()?
+            tools
+                .find(|tool| {
+                    tool.as_ref()
+                        .is_ok_and(|(server, tool)| names::public(&server.prefix, &tool.alias) == public)
+                })
+                .transpose()?
         }
         exact => exact,
     };

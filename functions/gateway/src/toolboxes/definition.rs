@@ -20,7 +20,11 @@ pub(crate) fn pin(definition: &Value) -> Sha256Hex {
 /// What the server itself says of the tool: only a hint, until someone confirms it.
 pub(crate) fn declared(definition: &Value) -> Flags {
     let hint = |key: &str, missing: bool| {
-        definition.get("annotations").and_then(|hints| hints.get(key)).and_then(Value::as_bool).unwrap_or(missing)
+        definition
+            .get("annotations")
+            .and_then(|hints| hints.get(key))
+            .and_then(Value::as_bool)
+            .unwrap_or(missing)
     };
     let read_only = hint("readOnlyHint", false);
     Flags {
@@ -67,8 +71,12 @@ fn collect(
         path.push(key.clone());
         if let Some(header) = property.get("x-mcp-header") {
             let name = header.as_str().unwrap_or_default();
-            let token = !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c));
-            let plain = matches!(property.get("type").and_then(Value::as_str), Some("string" | "integer" | "boolean"));
+            let token = !name.is_empty()
+                && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c));
+            let plain = matches!(
+                property.get("type").and_then(Value::as_str),
+                Some("string" | "integer" | "boolean")
+            );
             if !token || !plain {
                 return Err(BadHeader(format!("`{header}` on `{}`", path.join("."))));
             }
@@ -97,9 +105,13 @@ mod tests {
 
     #[test]
     fn headers_are_found_along_properties_only() {
-        let tool = |property: Value| json!({"inputSchema":{"properties":{"a":{"properties":{"region":property}}}}});
+        let tool =
+            |property: Value| json!({"inputSchema":{"properties":{"a":{"properties":{"region":property}}}}});
         let good = tool(json!({"type":"string","x-mcp-header":"Region"}));
-        assert_eq!(mirrored(&good).unwrap(), [("Region".to_owned(), vec!["a".to_owned(), "region".to_owned()])]);
+        assert_eq!(
+            mirrored(&good).unwrap(),
+            [("Region".to_owned(), vec!["a".to_owned(), "region".to_owned()])]
+        );
         assert!(mirrored(&tool(json!({"type":"string","x-mcp-header":"no token"}))).is_err());
         assert!(mirrored(&tool(json!({"type":"object","x-mcp-header":"X"}))).is_err());
     }

@@ -60,7 +60,10 @@ mod tests {
         assert_ne!(alias("a.b"), alias("a/b"));
         for name in ["x".repeat(128), "a.b".into(), "é".into(), "x".repeat(64)] {
             let public = public("a-server-of-22-letters", &alias(&name));
-            assert!(public.len() <= 64 && public.bytes().all(|c| c.is_ascii_alphanumeric() || b"_-".contains(&c)), "{public}");
+            assert!(
+                public.len() <= 64 && public.bytes().all(|c| c.is_ascii_alphanumeric() || b"_-".contains(&c)),
+                "{public}"
+            );
             assert!(public.len() < 64 || may_be_shortened(&public));
         }
         assert_ne!(

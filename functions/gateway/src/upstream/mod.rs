@@ -42,7 +42,9 @@ pub(crate) enum UpstreamError {
     #[error("server `{server}` can't be started: {reason}")]
     Provisioner { server: String, reason: String },
     /// There is no provisioner.
-    #[error("server `{server}` runs in a container, and this gateway has no provisioner: set `AMBIT_PROVISIONER_URL`")]
+    #[error(
+        "server `{server}` runs in a container, and this gateway has no provisioner: set `AMBIT_PROVISIONER_URL`"
+    )]
     NoProvisioner { server: String },
 }
 
@@ -51,14 +53,19 @@ impl UpstreamError {
     pub(crate) fn log(&self) -> String {
         match self {
             Self::Unreachable { log, .. } => format!("{self}: {log}"),
-            Self::Failed { .. } | Self::Late { .. } | Self::Provisioner { .. } | Self::NoProvisioner { .. } => self.to_string(),
+            Self::Failed { .. }
+            | Self::Late { .. }
+            | Self::Provisioner { .. }
+            | Self::NoProvisioner { .. } => self.to_string(),
         }
     }
 
     /// Whose fault it is.
     pub(crate) fn fault(&self) -> crate::error::Fault {
         match self {
-            Self::Unreachable { .. } | Self::Failed { .. } | Self::Late { .. } => crate::error::Fault::Upstream,
+            Self::Unreachable { .. } | Self::Failed { .. } | Self::Late { .. } => {
+                crate::error::Fault::Upstream
+            }
             Self::Provisioner { .. } | Self::NoProvisioner { .. } => crate::error::Fault::Provisioner,
         }
     }
@@ -76,7 +83,9 @@ pub(crate) async fn send<P: Platform>(
     let call = async {
         match &server.place {
             Place::Remote(url) => remote(platform, server, url, message).await,
-            Place::Workload(spec) => provisioner::send(gateway, platform, toolbox, server, spec, message).await,
+            Place::Workload(spec) => {
+                provisioner::send(gateway, platform, toolbox, server, spec, message).await
+            }
         }
     };
     let limit = platform.sleep(gateway.settings.call_limit);
@@ -93,8 +102,10 @@ async fn remote<P: Platform>(
     url: &str,
     message: &Message,
 ) -> Result<Response<P::Stream>, UpstreamError> {
-    let request = request(url, message)
-        .map_err(|error| UpstreamError::Failed { server: server.name.to_string(), reason: error.to_string() })?;
+    let request = request(url, message).map_err(|error| UpstreamError::Failed {
+        server: server.name.to_string(),
+        reason: error.to_string(),
+    })?;
     platform.send(request).await.map_err(|error| unreachable(server, &error))
 }
 
@@ -135,7 +146,10 @@ fn content_type<S>(response: &Response<S>) -> Option<&str> {
 
 /// Why a status without JSON-RPC body is no answer.
 pub(crate) fn refused_by(server: &Server, status: StatusCode) -> UpstreamError {
-    UpstreamError::Failed { server: server.name.to_string(), reason: format!("it answered with status {}", status.as_u16()) }
+    UpstreamError::Failed {
+        server: server.name.to_string(),
+        reason: format!("it answered with status {}", status.as_u16()),
+    }
 }
 
 /// Reads a body to its end, up to `limit` bytes.

@@ -33,10 +33,12 @@ pub(super) async fn send<P: Platform>(
         .provisioner_url
         .as_deref()
         .ok_or_else(|| UpstreamError::NoProvisioner { server: server.name.to_string() })?;
-    let name = WorkloadName::of(&toolbox.org.name, &toolbox.name, &server.name).map_err(|error| failed(error.to_string()))?;
+    let name = WorkloadName::of(&toolbox.org.name, &toolbox.name, &server.name)
+        .map_err(|error| failed(error.to_string()))?;
     let path = format!("/v1/workloads/{name}");
     let call = || {
-        let request = request(&format!("{base}{path}/mcp"), message).map_err(|error| failed(error.to_string()))?;
+        let request =
+            request(&format!("{base}{path}/mcp"), message).map_err(|error| failed(error.to_string()))?;
         Ok(sign(gateway, platform, request))
     };
     let answer = platform.send(call()?).await.map_err(|error| unreachable(server, &error))?;
@@ -68,18 +70,24 @@ async fn put<P: Platform>(
     spec: &str,
 ) -> Result<(), UpstreamError> {
     let failed = |reason: String| UpstreamError::Provisioner { server: server.name.to_string(), reason };
-    let spec = spec_of(toolbox, server, spec).map_err(|error| failed(format!("its workload is ill-formed: {error}")))?;
+    let spec = spec_of(toolbox, server, spec)
+        .map_err(|error| failed(format!("its workload is ill-formed: {error}")))?;
     let body = serde_json::to_vec(&spec).map_err(|error| failed(error.to_string()))?;
     let request = Request::put(url)
         .header(http::header::CONTENT_TYPE, "application/json")
         .body(Bytes::from(body))
         .map_err(|error| failed(error.to_string()))?;
-    let answer = platform.send(sign(gateway, platform, request)).await.map_err(|error| unreachable(server, &error))?;
+    let answer =
+        platform.send(sign(gateway, platform, request)).await.map_err(|error| unreachable(server, &error))?;
     problem_or(server, problem::<P>(answer).await).map(drop)
 }
 
 /// The whole spec: what is stored with the server, and whom it is for.
-pub(crate) fn spec_of(toolbox: &Toolbox, server: &Server, spec: &str) -> Result<WorkloadSpec, serde_json::Error> {
+pub(crate) fn spec_of(
+    toolbox: &Toolbox,
+    server: &Server,
+    spec: &str,
+) -> Result<WorkloadSpec, serde_json::Error> {
     let mut spec: serde_json::Value = serde_json::from_str(spec)?;
     if let Some(spec) = spec.as_object_mut() {
         spec.insert("org".into(), toolbox.org.name.as_str().into());
@@ -90,7 +98,9 @@ pub(crate) fn spec_of(toolbox: &Toolbox, server: &Server, spec: &str) -> Result<
 }
 
 /// Tells a provisioner's own problem from an answer of the server.
-async fn problem<P: Platform>(answer: Response<P::Stream>) -> Result<Result<Response<P::Stream>, Problem>, PlatformError> {
+async fn problem<P: Platform>(
+    answer: Response<P::Stream>,
+) -> Result<Result<Response<P::Stream>, Problem>, PlatformError> {
     if content_type(&answer) != Some("application/problem+json") {
         return Ok(Ok(answer));
     }
@@ -112,7 +122,9 @@ fn told(server: &Server, problem: Problem) -> UpstreamError {
     };
     match problem.kind {
         ProblemKind::Timeout => UpstreamError::Late { server },
-        ProblemKind::ServerFailed | ProblemKind::TooLarge | ProblemKind::Malformed => UpstreamError::Failed { server, reason },
+        ProblemKind::ServerFailed | ProblemKind::TooLarge | ProblemKind::Malformed => {
+            UpstreamError::Failed { server, reason }
+        }
         ProblemKind::BackingOff
         | ProblemKind::HostUnreachable
         | ProblemKind::Unsigned
@@ -146,8 +158,11 @@ fn sign<P: Platform>(gateway: &Gateway, platform: &P, mut request: Request<Bytes
 pub(crate) async fn status<P: Platform>(gateway: &Gateway, platform: &P) -> Option<Result<Bytes, String>> {
     let base = gateway.settings.provisioner_url.as_deref()?;
     let ask = async {
-        let request = Request::get(format!("{base}/v1/status")).body(Bytes::new()).map_err(|error| error.to_string())?;
-        let answer = platform.send(sign(gateway, platform, request)).await.map_err(|error| error.to_string())?;
+        let request = Request::get(format!("{base}/v1/status"))
+            .body(Bytes::new())
+            .map_err(|error| error.to_string())?;
+        let answer =
+            platform.send(sign(gateway, platform, request)).await.map_err(|error| error.to_string())?;
         if answer.status() != StatusCode::OK {
             return Err(format!("it answered with status {}", answer.status().as_u16()));
         }

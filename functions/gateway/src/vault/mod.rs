@@ -48,7 +48,9 @@ impl std::fmt::Debug for Vault {
 
 /// Why a root key was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the root key is not 32 bytes in base64url: make one with `openssl rand -base64 32 | tr '+/' '-_' | tr -d '='`")]
+#[error(
+    "the root key is not 32 bytes in base64url: make one with `openssl rand -base64 32 | tr '+/' '-_' | tr -d '='`"
+)]
 pub(crate) struct BadRootKey;
 
 impl Vault {
@@ -70,7 +72,13 @@ impl Vault {
     }
 
     /// Seals text, bound to a purpose and to `context` (who and where it may come back from).
-    pub(crate) fn seal(&self, platform: &impl Platform, purpose: Purpose, context: &[u8], plain: &[u8]) -> Option<String> {
+    pub(crate) fn seal(
+        &self,
+        platform: &impl Platform,
+        purpose: Purpose,
+        context: &[u8],
+        plain: &[u8],
+    ) -> Option<String> {
         let mut nonce = [0; NONCE];
         platform.fill_random(&mut nonce);
         let cipher = XChaCha20Poly1305::new(&Key::from(self.derive(purpose.label())));

@@ -102,7 +102,13 @@ pub(crate) async fn enter<'g, P: Platform, T>(
 
 impl<P: Platform> Visit<'_, P> {
     /// What the trail says this is about.
-    pub(crate) fn about(&self, method: &str, server: Option<&Server>, name: Option<&str>, arguments: Option<&str>) -> About {
+    pub(crate) fn about(
+        &self,
+        method: &str,
+        server: Option<&Server>,
+        name: Option<&str>,
+        arguments: Option<&str>,
+    ) -> About {
         About {
             org: self.toolbox.org.id.clone(),
             actor: self.caller.actor(),
@@ -118,15 +124,21 @@ impl<P: Platform> Visit<'_, P> {
     }
 
     /// The caller as principal, with the plain grants that the store found to bear on this.
-    pub(crate) fn principal<'t>(&self, servers: impl Iterator<Item = &'t Server>, tools: impl Iterator<Item = (&'t Server, &'t Tool)>) -> AgentFacts {
+    pub(crate) fn principal<'t>(
+        &self,
+        servers: impl Iterator<Item = &'t Server>,
+        tools: impl Iterator<Item = (&'t Server, &'t Tool)>,
+    ) -> AgentFacts {
         let mut grants = Grants::default();
         if self.toolbox.granted {
             grants.toolboxes.insert(self.toolbox.name.clone());
         }
         grants.servers.extend(servers.filter(|server| server.granted).map(|server| server.name.clone()));
-        grants
-            .tools
-            .extend(tools.filter(|(_, tool)| tool.granted).map(|(server, tool)| format!("{}/{}", server.name, tool.name)));
+        grants.tools.extend(
+            tools
+                .filter(|(_, tool)| tool.granted)
+                .map(|(server, tool)| format!("{}/{}", server.name, tool.name)),
+        );
         AgentFacts { grants, ..self.caller.agent.clone() }
     }
 
@@ -152,7 +164,12 @@ impl<P: Platform> Visit<'_, P> {
     }
 
     /// Step 4 for one tool.
-    pub(crate) fn decide_tool(&self, server: &Server, tool: &Tool, arguments: Option<&str>) -> Result<Result<Permit, Denial>, Refusal> {
+    pub(crate) fn decide_tool(
+        &self,
+        server: &Server,
+        tool: &Tool,
+        arguments: Option<&str>,
+    ) -> Result<Result<Permit, Denial>, Refusal> {
         let request = DecisionRequest {
             principal: self.principal([server].into_iter(), [(server, tool)].into_iter()),
             action: Action::CallTool,
@@ -163,7 +180,13 @@ impl<P: Platform> Visit<'_, P> {
     }
 
     /// Step 4 for one prompt or resource.
-    pub(crate) fn decide_item(&self, action: Action, server: &Server, name: &str, arguments: Option<&str>) -> Result<Result<Permit, Denial>, Refusal> {
+    pub(crate) fn decide_item(
+        &self,
+        action: Action,
+        server: &Server,
+        name: &str,
+        arguments: Option<&str>,
+    ) -> Result<Result<Permit, Denial>, Refusal> {
         let request = DecisionRequest {
             principal: self.principal([server].into_iter(), std::iter::empty()),
             action,
@@ -178,12 +201,18 @@ impl<P: Platform> Visit<'_, P> {
         let item = ItemFacts { name: name.to_owned(), server: server.facts(&self.toolbox) };
         match action {
             Action::ListPrompt | Action::GetPrompt => ResourceFacts::Prompt(item),
-            Action::ListResource | Action::ReadResource | Action::ListTool | Action::CallTool => ResourceFacts::Resource(item),
+            Action::ListResource | Action::ReadResource | Action::ListTool | Action::CallTool => {
+                ResourceFacts::Resource(item)
+            }
         }
     }
 
     /// Step 5: the record of what is about to happen, durable before it does; or of the refusal.
-    pub(crate) async fn record(&self, about: &About, decision: Result<Permit, Denial>) -> Result<(Intent<P>, Permit), Refusal> {
+    pub(crate) async fn record(
+        &self,
+        about: &About,
+        decision: Result<Permit, Denial>,
+    ) -> Result<(Intent<P>, Permit), Refusal> {
         match decision {
             Ok(permit) => {
                 let intent = Intent::write(
@@ -197,7 +226,8 @@ impl<P: Platform> Visit<'_, P> {
             }
             Err(denial) => {
                 audit::deny(self.platform, about, &denial).await?;
-                let name = about.subject.as_ref().and_then(|subject| subject.name.clone()).unwrap_or_default();
+                let name =
+                    about.subject.as_ref().and_then(|subject| subject.name.clone()).unwrap_or_default();
                 if denial.obligations().is_empty() {
                     Err(unknown(&about.method, &name))
                 } else {
@@ -209,7 +239,12 @@ impl<P: Platform> Visit<'_, P> {
 
     /// Refuses what is not there, in the words used for what is not allowed.
     pub(crate) async fn refuse_unknown(&self, method: &'static str, name: &str) -> Result<Refusal, Refusal> {
-        audit::refuse(self.platform, &self.about(method, None, Some(name), None), "there is no such thing in this toolbox").await?;
+        audit::refuse(
+            self.platform,
+            &self.about(method, None, Some(name), None),
+            "there is no such thing in this toolbox",
+        )
+        .await?;
         Ok(unknown(method, name))
     }
 }
@@ -220,12 +255,19 @@ fn unknown(method: &str, name: &str) -> Refusal {
         "prompts/get" => "prompt",
         _ => "resource",
     };
-    Refusal::Unknown(format!("{kind} `{}`", name.chars().filter(|c| !c.is_control()).take(80).collect::<String>()))
+    Refusal::Unknown(format!(
+        "{kind} `{}`",
+        name.chars().filter(|c| !c.is_control()).take(80).collect::<String>()
+    ))
 }
 
 impl Gateway {
     /// The compiled set of that hash. Content-addressed, so a cached one is never stale.
-    pub(crate) async fn policy_set<P: Platform>(&self, platform: &P, hash: &Sha256Hex) -> Result<Rc<CompiledSet>, Refusal> {
+    pub(crate) async fn policy_set<P: Platform>(
+        &self,
+        platform: &P,
+        hash: &Sha256Hex,
+    ) -> Result<Rc<CompiledSet>, Refusal> {
         if let Some(set) = self.sets.borrow().get(hash) {
             return Ok(Rc::clone(set));
         }
@@ -235,7 +277,8 @@ impl Gateway {
         if source.hash() != *hash {
             return Err(Refusal::Platform(format!("policy set {hash} is not what its hash says")));
         }
-        let set = policies::compile(&source).map_err(|error| Refusal::Platform(format!("policy set {hash}: {error}")))?;
+        let set = policies::compile(&source)
+            .map_err(|error| Refusal::Platform(format!("policy set {hash}: {error}")))?;
         let set = Rc::new(set);
         let mut sets = self.sets.borrow_mut();
         if sets.len() >= 64 {

@@ -28,7 +28,8 @@ pub(crate) fn run(options: &Dev) -> Result<(), Failure> {
     let address = listener.local_addr()?;
     let public_url = format!("http://{address}");
 
-    let base = Settings::new(&public_url)?.limits(Duration::from_secs(options.call_limit), Duration::from_secs(600));
+    let base =
+        Settings::new(&public_url)?.limits(Duration::from_secs(options.call_limit), Duration::from_mins(10));
     operate::migrate_up(&base, &database, &secrets)?;
     let key = on_this_thread(async {
         let platform = Native::new(database.clone(), secrets.clone())?;
@@ -40,7 +41,8 @@ pub(crate) fn run(options: &Dev) -> Result<(), Failure> {
     let (stop, stopped) = channel::channel(false);
     stop_on_signal(stop)?;
     let serving = {
-        let (settings, database, secrets, stopped) = (settings.clone(), database.clone(), secrets.clone(), stopped.clone());
+        let (settings, database, secrets, stopped) =
+            (settings.clone(), database.clone(), secrets.clone(), stopped.clone());
         std::thread::Builder::new()
             .name("ambit-serve".to_owned())
             .spawn(move || serve::serve(&listener, &settings, &database, &secrets, &stopped, cores()))?
@@ -65,7 +67,12 @@ pub(crate) fn run(options: &Dev) -> Result<(), Failure> {
 }
 
 /// What to paste.
-fn announce(options: &Dev, public_url: &str, data: &DataDirectory, demo: &setup::Demo) -> Result<(), Failure> {
+fn announce(
+    options: &Dev,
+    public_url: &str,
+    data: &DataDirectory,
+    demo: &setup::Demo,
+) -> Result<(), Failure> {
     let mcp_url = format!("{public_url}/mcp/demo/demo");
     let key = demo.key.expose();
     let mut out = std::io::stdout();
@@ -79,24 +86,39 @@ fn announce(options: &Dev, public_url: &str, data: &DataDirectory, demo: &setup:
     let headers = format!(
         "-H 'authorization: Bearer {key}' \\\n    -H 'content-type: application/json' -H 'accept: application/json, text/event-stream'"
     );
-    writeln!(out, "\nAmbit is ready.\n\n  MCP URL   {mcp_url}\n  API key   {key}\n  Console   {public_url}/console")?;
-    writeln!(out, "  API       {public_url}/api/v1 (operator's key: {})", data.path().join("operator.key").display())?;
+    writeln!(
+        out,
+        "\nAmbit is ready.\n\n  MCP URL   {mcp_url}\n  API key   {key}\n  Console   {public_url}/console"
+    )?;
+    writeln!(
+        out,
+        "  API       {public_url}/api/v1 (operator's key: {})",
+        data.path().join("operator.key").display()
+    )?;
     writeln!(out, "  Policy    {} (edit it while this runs)\n", watch::file(data).display())?;
-    writeln!(out, "List the tools:\n\n  curl -s {mcp_url} {headers} \\\n    -d '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}}'\n")?;
+    writeln!(
+        out,
+        "List the tools:\n\n  curl -s {mcp_url} {headers} \\\n    -d '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}}'\n"
+    )?;
     if let Some((tool, arguments)) = &demo.example {
         writeln!(
             out,
             "Call one:\n\n  curl -s {mcp_url} {headers} \\\n    -d '{{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/call\",\"params\":{{\"name\":\"{tool}\",\"arguments\":{arguments}}}}}'\n"
         )?;
     } else {
-        writeln!(out, "The toolbox has no server yet. Give it a remote one that speaks MCP 2026-07-28:\n\n{}\n", remote_example(public_url, data))?;
+        writeln!(
+            out,
+            "The toolbox has no server yet. Give it a remote one that speaks MCP 2026-07-28:\n\n{}\n",
+            remote_example(public_url, data)
+        )?;
     }
     writeln!(out, "Ctrl-C stops it; starting it again finds its data in {}.", data.path().display())?;
     Ok(out.flush()?)
 }
 
 fn remote_example(public_url: &str, data: &DataDirectory) -> String {
-    let operator = format!("-H \"authorization: Bearer $(cat {})\"", data.path().join("operator.key").display());
+    let operator =
+        format!("-H \"authorization: Bearer $(cat {})\"", data.path().join("operator.key").display());
     let org = format!("{public_url}/api/v1/orgs/demo");
     format!(
         "  curl -X PUT  {org}/servers/mine {operator} -d '{{\"url\":\"https://mcp.example/mcp\"}}'\n  \

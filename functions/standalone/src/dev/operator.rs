@@ -18,13 +18,22 @@ pub(super) struct Operator<'a> {
 }
 
 impl<'a> Operator<'a> {
-    pub(super) fn new(gateway: &'a Gateway, platform: &'a Native, secrets: &Secrets) -> Result<Self, Failure> {
+    pub(super) fn new(
+        gateway: &'a Gateway,
+        platform: &'a Native,
+        secrets: &Secrets,
+    ) -> Result<Self, Failure> {
         let key = secrets.get("AMBIT_OPERATOR_KEY").cloned().ok_or("the operator's key is missing")?;
         Ok(Self { gateway, platform, key })
     }
 
     /// Asks the API below `/api/v1/orgs/demo`. `None` stands for 404.
-    pub(super) async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Option<Value>, Failure> {
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<Option<Value>, Failure> {
         let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
         let request = http::Request::builder()
             .method(method)
@@ -39,8 +48,15 @@ impl<'a> Operator<'a> {
             StatusCode::OK => Ok(Some(value)),
             StatusCode::NOT_FOUND => Ok(None),
             _ => {
-                let mut told = value.get("title").and_then(Value::as_str).unwrap_or("the API failed").to_owned();
-                for error in value.get("errors").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+                let mut told =
+                    value.get("title").and_then(Value::as_str).unwrap_or("the API failed").to_owned();
+                for error in value
+                    .get("errors")
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                {
                     told.push('\n');
                     told.push_str(error);
                 }

@@ -43,9 +43,9 @@ impl Running {
             format!("no server `{server}` in the catalogue; there are {}", known.join(", "))
         })?;
         let host = Engine::connect(&self.docker)?;
-        let building = self.runtime.spawn(async move {
-            images::build(&host, recipe, &|line: &str| tracing::info!("{line}")).await
-        });
+        let building = self
+            .runtime
+            .spawn(async move { images::build(&host, recipe, &|line: &str| tracing::info!("{line}")).await });
         Ok(building.await??)
     }
 }

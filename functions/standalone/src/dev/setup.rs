@@ -19,7 +19,12 @@ pub(super) struct Demo {
     pub(super) example: Option<(String, &'static str)>,
 }
 
-pub(super) async fn demo(operator: &Operator<'_>, data: &DataDirectory, running: &Running, servers: &[String]) -> Result<Demo, Failure> {
+pub(super) async fn demo(
+    operator: &Operator<'_>,
+    data: &DataDirectory,
+    running: &Running,
+    servers: &[String],
+) -> Result<Demo, Failure> {
     operator.put("", &Value::Null).await?;
     operator.put("/agents/assistant", &json!({})).await?;
     watch::publish_first(operator, data).await?;
@@ -45,12 +50,17 @@ async fn key(operator: &Operator<'_>, data: &DataDirectory) -> Result<Secret, Fa
         return Ok(key);
     }
     let made = operator.ask(Method::POST, "/agents/assistant/keys", &json!({})).await?;
-    let key = made.as_ref().and_then(|made| made.get("key")).and_then(Value::as_str).ok_or("no key was made")?;
+    let key =
+        made.as_ref().and_then(|made| made.get("key")).and_then(Value::as_str).ok_or("no key was made")?;
     Ok(data.write_secret(KEY, &Secret::new(key.to_owned()))?)
 }
 
 /// Builds and registers the servers. Without Docker it says what is missing, and the gateway serves remote servers all the same.
-async fn provide(operator: &Operator<'_>, running: &Running, servers: &[String]) -> Result<Vec<String>, Failure> {
+async fn provide(
+    operator: &Operator<'_>,
+    running: &Running,
+    servers: &[String],
+) -> Result<Vec<String>, Failure> {
     let mut ready = Vec::new();
     for server in servers {
         let image = match running.build(server).await {
@@ -66,8 +76,11 @@ async fn provide(operator: &Operator<'_>, running: &Running, servers: &[String])
         let known = operator.ask(Method::GET, &format!("/servers/{server}/tools"), &Value::Null).await?;
         if known.is_none() || image.fresh {
             tracing::info!("registering server `{server}` with {}", image.reference);
-            let workload = json!({ "image": image.reference, "digest": image.digest, "transport": { "type": "stdio" } });
-            operator.put(&format!("/servers/{server}"), &json!({ "workload": workload, "trust": "verified" })).await?;
+            let workload =
+                json!({ "image": image.reference, "digest": image.digest, "transport": { "type": "stdio" } });
+            operator
+                .put(&format!("/servers/{server}"), &json!({ "workload": workload, "trust": "verified" }))
+                .await?;
         }
         ready.push(server.clone());
     }
@@ -80,7 +93,12 @@ async fn provide(operator: &Operator<'_>, running: &Running, servers: &[String])
         .filter_map(|server| server.get("name").and_then(Value::as_str))
         .collect();
     if ready.iter().any(|server| !members.contains(&server.as_str())) {
-        let all: Vec<Value> = members.iter().copied().chain(ready.iter().map(String::as_str).filter(|name| !members.contains(name))).map(|name| json!({ "name": name })).collect();
+        let all: Vec<Value> = members
+            .iter()
+            .copied()
+            .chain(ready.iter().map(String::as_str).filter(|name| !members.contains(name)))
+            .map(|name| json!({ "name": name }))
+            .collect();
         operator.put("/toolboxes/demo", &json!({ "servers": all })).await?;
     }
     for server in &ready {
@@ -98,7 +116,8 @@ async fn inspect(operator: &Operator<'_>, server: &str) -> Result<(), Failure> {
         return Ok(());
     }
     tracing::info!("starting server `{server}` in a container to pin its tools");
-    let harmless = json!({ "readOnly": false, "destructive": false, "idempotent": false, "openWorld": false });
+    let harmless =
+        json!({ "readOnly": false, "destructive": false, "idempotent": false, "openWorld": false });
     let body = json!({ "approve": { "flags": harmless } });
     operator.ask(Method::POST, &format!("/toolboxes/demo/servers/{server}/inspect"), &body).await?;
     Ok(())

@@ -35,7 +35,12 @@ enum Approve {
     Flags(Flags),
 }
 
-pub(super) async fn inspect<P: Platform>(desk: &Desk<'_, P>, toolbox: &str, server: &str, body: &Bytes) -> Result<Value, ApiError> {
+pub(super) async fn inspect<P: Platform>(
+    desk: &Desk<'_, P>,
+    toolbox: &str,
+    server: &str,
+    body: &Bytes,
+) -> Result<Value, ApiError> {
     let (toolbox, server) = (ToolboxName::parse(toolbox)?, ServerName::parse(server)?);
     let Inspect { approve } = read(body)?;
     let id = find_server(desk, &server).await?;
@@ -44,9 +49,16 @@ pub(super) async fn inspect<P: Platform>(desk: &Desk<'_, P>, toolbox: &str, serv
         .await?
         .ok_or_else(|| ApiError::NotFound(format!("server `{server}` in toolbox `{toolbox}`")))?;
 
-    let subject = Subject { toolbox: Some(toolbox.name.clone()), server: Some(server.name.clone()), name: None };
+    let subject =
+        Subject { toolbox: Some(toolbox.name.clone()), server: Some(server.name.clone()), name: None };
     let about = desk.about("server.inspect", Some(subject));
-    let intent = Intent::write(desk.platform, &about, &Warrant::Operator(&desk.operator), desk.gateway.settings.call_limit).await?;
+    let intent = Intent::write(
+        desk.platform,
+        &about,
+        &Warrant::Operator(&desk.operator),
+        desk.gateway.settings.call_limit,
+    )
+    .await?;
     let look = Look { desk, toolbox: &toolbox, server: &server, intent: &intent };
     let seen = look.all().await;
     if let Some(conclusion) = intent.conclusion() {
@@ -70,7 +82,17 @@ pub(super) async fn inspect<P: Platform>(desk: &Desk<'_, P>, toolbox: &str, serv
         }
     }
     let verb = if approve.is_some() { "approved" } else { "seen" };
-    desk.change("server.inspect", format!("{} tools of `{}` {verb}, {} dropped", tools.len() - dropped.len(), server.name, dropped.len()), statements).await?;
+    desk.change(
+        "server.inspect",
+        format!(
+            "{} tools of `{}` {verb}, {} dropped",
+            tools.len() - dropped.len(),
+            server.name,
+            dropped.len()
+        ),
+        statements,
+    )
+    .await?;
     let mut answer = listed(desk, &id).await?;
     if let Some(answer) = answer.as_object_mut() {
         answer.insert("dropped".into(), json!(dropped));
@@ -81,7 +103,11 @@ pub(super) async fn inspect<P: Platform>(desk: &Desk<'_, P>, toolbox: &str, serv
 }
 
 /// A tool as it goes into the store, or why it does not.
-fn live(position: i64, (text, tool): &(String, Value), approve: Option<&Approve>) -> Result<admin::LiveTool, String> {
+fn live(
+    position: i64,
+    (text, tool): &(String, Value),
+    approve: Option<&Approve>,
+) -> Result<admin::LiveTool, String> {
     let name = tool.get("name").and_then(Value::as_str).unwrap_or_default();
     ToolName::parse(name).map_err(|error| error.to_string())?;
     let headers = definition::mirrored(tool).map_err(|error| format!("`{name}`: {error}"))?;
@@ -115,9 +141,13 @@ impl<P: Platform> Look<'_, P> {
             instructions: said.get("instructions").and_then(Value::as_str).map(str::to_owned),
             ..Discovered::default()
         };
-        let tools = if discovered.has("tools") { self.list("tools/list", "tools").await? } else { Vec::new() };
+        let tools =
+            if discovered.has("tools") { self.list("tools/list", "tools").await? } else { Vec::new() };
         let named = |items: Vec<(String, Value)>, key: &str| {
-            items.iter().filter_map(|(_, item)| item.get(key).and_then(Value::as_str).map(str::to_owned)).collect()
+            items
+                .iter()
+                .filter_map(|(_, item)| item.get(key).and_then(Value::as_str).map(str::to_owned))
+                .collect()
         };
         if discovered.has("prompts") {
             discovered.prompts = named(self.list("prompts/list", "prompts").await?, "name");
@@ -125,7 +155,8 @@ impl<P: Platform> Look<'_, P> {
         if discovered.has("resources") {
             discovered.resources = named(self.list("resources/list", "resources").await?, "uri");
             // Many servers have resources and no templates, and some refuse to be asked for them.
-            let templates = self.list("resources/templates/list", "resourceTemplates").await.unwrap_or_default();
+            let templates =
+                self.list("resources/templates/list", "resourceTemplates").await.unwrap_or_default();
             discovered.templates = named(templates, "uriTemplate");
         }
         Ok((discovered, tools))
@@ -141,7 +172,10 @@ impl<P: Platform> Look<'_, P> {
         let mut items = Vec::new();
         let mut cursor: Option<Value> = None;
         for _ in 0..PAGES {
-            let params = cursor.take().map(|cursor| Map::from_iter([("cursor".to_owned(), cursor)])).unwrap_or_default();
+            let params = cursor
+                .take()
+                .map(|cursor| Map::from_iter([("cursor".to_owned(), cursor)]))
+                .unwrap_or_default();
             let text = self.ask(method, params).await?;
             let raw = crate::json::Object::parse(&text).map_err(|_| self.failed("its list is no list"))?;
             let page: Vec<Box<serde_json::value::RawValue>> = raw
@@ -152,7 +186,8 @@ impl<P: Platform> Look<'_, P> {
                 let value = serde_json::from_str(item.get()).unwrap_or_default();
                 items.push((item.get().to_owned(), value));
             }
-            let Page { members } = serde_json::from_str(&text).map_err(|_| self.failed("its list is no list"))?;
+            let Page { members } =
+                serde_json::from_str(&text).map_err(|_| self.failed("its list is no list"))?;
             match members.get("nextCursor") {
                 Some(next @ Value::String(_)) => cursor = Some(next.clone()),
                 _ => return Ok(items),
@@ -162,17 +197,34 @@ impl<P: Platform> Look<'_, P> {
     }
 
     /// Sends one request and answers its result.
-    async fn ask(&self, method: &'static str, mut params: Map<String, Value>) -> Result<String, UpstreamError> {
+    async fn ask(
+        &self,
+        method: &'static str,
+        mut params: Map<String, Value>,
+    ) -> Result<String, UpstreamError> {
         params.insert("_meta".into(), crate::routes::mcp::own_meta());
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
         let message = Message { method, name: None, param_headers: Vec::new(), body: Bytes::from(body) };
-        let response =
-            upstream::send(self.desk.gateway, self.desk.platform, self.intent, self.toolbox, self.server, &message).await?;
+        let response = upstream::send(
+            self.desk.gateway,
+            self.desk.platform,
+            self.intent,
+            self.toolbox,
+            self.server,
+            &message,
+        )
+        .await?;
         let text = read_message(self.server, response).await?;
-        let message = crate::json::Object::parse(&text).map_err(|_| self.failed("its answer is no MCP message"))?;
+        let message =
+            crate::json::Object::parse(&text).map_err(|_| self.failed("its answer is no MCP message"))?;
         if let Some(error) = message.object("error") {
-            let why = error.text("message").map(|text| text.chars().take(200).collect::<String>()).unwrap_or_default();
-            return Err(self.failed(&format!("it refused `{method}`: {why}; a remote server must speak MCP 2026-07-28")));
+            let why = error
+                .text("message")
+                .map(|text| text.chars().take(200).collect::<String>())
+                .unwrap_or_default();
+            return Err(self.failed(&format!(
+                "it refused `{method}`: {why}; a remote server must speak MCP 2026-07-28"
+            )));
         }
         message.get("result").map(str::to_owned).ok_or_else(|| self.failed("its answer has no result"))
     }

@@ -17,8 +17,8 @@ use crate::Gateway;
 use crate::audit::{self, About};
 use crate::body::Body;
 use crate::error::Fault;
-use crate::identity::operator::{self, Operator};
 use crate::identity::IdentityError;
+use crate::identity::operator::{self, Operator};
 use crate::platform::{Batch, Platform, PlatformError, Rows, Statement};
 use crate::store::{self, admin::Org};
 use crate::upstream::{UpstreamError, provisioner_status};
@@ -77,7 +77,12 @@ impl<P: Platform> Desk<'_, P> {
     }
 
     /// Changes something, and notes it, in one batch.
-    async fn change(&self, action: &str, what: String, mut statements: Vec<Statement>) -> Result<Vec<Rows>, ApiError> {
+    async fn change(
+        &self,
+        action: &str,
+        what: String,
+        mut statements: Vec<Statement>,
+    ) -> Result<Vec<Rows>, ApiError> {
         statements.push(audit::note_statement(self.platform, &self.about(action, None), what)?);
         Ok(self.platform.sql(Batch::write(statements)).await?)
     }
@@ -107,18 +112,27 @@ pub(super) async fn serve<P: Platform>(
     }
 }
 
-async fn handle<P: Platform>(gateway: &Gateway, platform: &P, request: &Request<Bytes>, path: &[&str]) -> Result<Value, ApiError> {
+async fn handle<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    request: &Request<Bytes>,
+    path: &[&str],
+) -> Result<Value, ApiError> {
     let operator = operator::prove(platform, request.headers())?;
     let method = request.method();
     if let (&Method::GET, ["status"]) = (method, path) {
         return Ok(status(gateway, platform).await);
     }
-    let ["orgs", org, rest @ ..] = path else { return Err(ApiError::NotFound("such address in the API".into())) };
+    let ["orgs", org, rest @ ..] = path else {
+        return Err(ApiError::NotFound("such address in the API".into()));
+    };
     let name = OrgName::parse(org)?;
     if let (&Method::PUT, []) = (method, rest) {
         return policy::put_org(platform, &name).await;
     }
-    let org = store::admin::org(platform, &name).await?.ok_or_else(|| ApiError::NotFound(format!("organisation `{name}`")))?;
+    let org = store::admin::org(platform, &name)
+        .await?
+        .ok_or_else(|| ApiError::NotFound(format!("organisation `{name}`")))?;
     let desk = Desk { gateway, platform, operator, name, org };
     let body = request.body();
     match (method, rest) {
@@ -128,15 +142,23 @@ async fn handle<P: Platform>(gateway: &Gateway, platform: &P, request: &Request<
         (&Method::PUT, ["agents", agent]) => people::put_agent(&desk, agent, body).await,
         (&Method::POST, ["agents", agent, "keys"]) => people::add_key(&desk, agent, body).await,
         (&Method::DELETE, ["keys", key]) => people::revoke_key(&desk, key).await,
-        (&Method::PUT, ["agents", agent, "grants", kind, what @ ..]) => people::grant(&desk, agent, kind, what).await,
-        (&Method::DELETE, ["agents", agent, "grants", kind, what @ ..]) => people::revoke_grant(&desk, agent, kind, what).await,
+        (&Method::PUT, ["agents", agent, "grants", kind, what @ ..]) => {
+            people::grant(&desk, agent, kind, what).await
+        }
+        (&Method::DELETE, ["agents", agent, "grants", kind, what @ ..]) => {
+            people::revoke_grant(&desk, agent, kind, what).await
+        }
         (&Method::PUT, ["issuers"]) => people::put_issuer(&desk, body).await,
         (&Method::PUT, ["servers", server]) => servers::put_server(&desk, server, body).await,
         (&Method::GET, ["servers", server, "tools"]) => servers::tools(&desk, server).await,
-        (&Method::PUT, ["servers", server, "tools", tool]) => servers::judge_tool(&desk, server, tool, body).await,
+        (&Method::PUT, ["servers", server, "tools", tool]) => {
+            servers::judge_tool(&desk, server, tool, body).await
+        }
         (&Method::GET, ["toolboxes", toolbox]) => servers::toolbox(&desk, toolbox).await,
         (&Method::PUT, ["toolboxes", toolbox]) => servers::put_toolbox(&desk, toolbox, body).await,
-        (&Method::POST, ["toolboxes", toolbox, "servers", server, "inspect"]) => inspect::inspect(&desk, toolbox, server, body).await,
+        (&Method::POST, ["toolboxes", toolbox, "servers", server, "inspect"]) => {
+            inspect::inspect(&desk, toolbox, server, body).await
+        }
         (&Method::GET, ["audit"]) => trail(&desk, request.uri().query().unwrap_or_default()).await,
         _ => Err(ApiError::NotFound("such address in the API".into())),
     }
@@ -145,7 +167,9 @@ async fn handle<P: Platform>(gateway: &Gateway, platform: &P, request: &Request<
 async fn status<P: Platform>(gateway: &Gateway, platform: &P) -> Value {
     let provisioner = match provisioner_status(gateway, platform).await {
         None => json!({ "configured": false }),
-        Some(Ok(status)) => json!({ "configured": true, "status": serde_json::from_slice::<Value>(&status).unwrap_or_default() }),
+        Some(Ok(status)) => {
+            json!({ "configured": true, "status": serde_json::from_slice::<Value>(&status).unwrap_or_default() })
+        }
         Some(Err(error)) => json!({ "configured": true, "error": error }),
     };
     json!({ "version": env!("CARGO_PKG_VERSION"), "provisioner": provisioner })
@@ -154,10 +178,20 @@ async fn status<P: Platform>(gateway: &Gateway, platform: &P) -> Value {
 /// `GET audit?after=<event id>&limit=<1 to 1000>`: the trail in order, with leaf hashes.
 async fn trail<P: Platform>(desk: &Desk<'_, P>, query: &str) -> Result<Value, ApiError> {
     let get = |key: &str| {
-        url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == key).map(|(_, value)| value.into_owned())
+        url::form_urlencoded::parse(query.as_bytes())
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.into_owned())
     };
-    let limit = get("limit").map_or(Ok(100), |limit| limit.parse::<i64>().map_err(|_| ApiError::Malformed("`limit` is a number from 1 to 1000".into())))?;
-    let rows = store::audit::page(desk.platform, &desk.org.id, &get("after").unwrap_or_default(), limit.clamp(1, 1000)).await?;
+    let limit = get("limit").map_or(Ok(100), |limit| {
+        limit.parse::<i64>().map_err(|_| ApiError::Malformed("`limit` is a number from 1 to 1000".into()))
+    })?;
+    let rows = store::audit::page(
+        desk.platform,
+        &desk.org.id,
+        &get("after").unwrap_or_default(),
+        limit.clamp(1, 1000),
+    )
+    .await?;
     let events: Vec<Value> = rows
         .iter()
         .map(|(leaf, event)| json!({ "leaf": leaf, "event": serde_json::from_str::<Value>(event).unwrap_or_default() }))
@@ -168,7 +202,8 @@ async fn trail<P: Platform>(desk: &Desk<'_, P>, query: &str) -> Result<Value, Ap
 /// A request body of the expected shape; unknown members are refused, so that a misspelt one is not lost.
 fn read<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     let text: &[u8] = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(text).map_err(|error| ApiError::Malformed(format!("the body is not what this address takes: {error}")))
+    serde_json::from_slice(text)
+        .map_err(|error| ApiError::Malformed(format!("the body is not what this address takes: {error}")))
 }
 
 fn problem<S>(error: &ApiError) -> Response<Body<S>> {
@@ -176,7 +211,8 @@ fn problem<S>(error: &ApiError) -> Response<Body<S>> {
     if let ApiError::Platform(cause) = error {
         Fault::Platform.log(&cause.to_string());
     }
-    let mut document = json!({ "type": "about:blank", "title": error.to_string(), "status": status.as_u16() });
+    let mut document =
+        json!({ "type": "about:blank", "title": error.to_string(), "status": status.as_u16() });
     if let (ApiError::Refused { details, .. }, Some(document)) = (error, document.as_object_mut()) {
         document.insert("errors".into(), details.clone());
     }

@@ -24,7 +24,11 @@ struct User {
     status: Status,
 }
 
-pub(super) async fn put_user<P: Platform>(desk: &Desk<'_, P>, name: &str, body: &Bytes) -> Result<Value, ApiError> {
+pub(super) async fn put_user<P: Platform>(
+    desk: &Desk<'_, P>,
+    name: &str,
+    body: &Bytes,
+) -> Result<Value, ApiError> {
     let name = UserName::parse(name)?;
     let User { email, status } = read(body)?;
     let now = desk.platform.now();
@@ -45,13 +49,18 @@ struct Agent {
     status: Status,
 }
 
-pub(super) async fn put_agent<P: Platform>(desk: &Desk<'_, P>, name: &str, body: &Bytes) -> Result<Value, ApiError> {
+pub(super) async fn put_agent<P: Platform>(
+    desk: &Desk<'_, P>,
+    name: &str,
+    body: &Bytes,
+) -> Result<Value, ApiError> {
     let name = AgentName::parse(name)?;
     let Agent { owner, oauth_client, status } = read(body)?;
     let owner = find_user(desk, owner.as_ref()).await?;
     let now = desk.platform.now();
     let id = AgentId::mint(now, random(desk.platform));
-    let statement = admin::put_agent(&id, &desk.org.id, &name, owner.as_ref(), oauth_client.as_deref(), status, now);
+    let statement =
+        admin::put_agent(&id, &desk.org.id, &name, owner.as_ref(), oauth_client.as_deref(), status, now);
     desk.change("agent.put", format!("agent `{name}`, {status:?}"), vec![statement]).await?;
     Ok(json!({ "name": name }))
 }
@@ -68,7 +77,11 @@ struct Key {
 }
 
 /// Makes a key. This answer is the only place where it ever shows.
-pub(super) async fn add_key<P: Platform>(desk: &Desk<'_, P>, agent: &str, body: &Bytes) -> Result<Value, ApiError> {
+pub(super) async fn add_key<P: Platform>(
+    desk: &Desk<'_, P>,
+    agent: &str,
+    body: &Bytes,
+) -> Result<Value, ApiError> {
     let (name, agent) = find_agent(desk, agent).await?;
     let Key { user, expires_at } = read(body)?;
     let user = find_user(desk, user.as_ref()).await?;
@@ -99,11 +112,16 @@ struct Issuer {
 
 pub(super) async fn put_issuer<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) -> Result<Value, ApiError> {
     let Issuer { name: issuer, jwks_uri, algorithms } = read(body)?;
-    if let Some(unknown) = algorithms.iter().find(|algorithm| !jwt::ALGORITHMS.contains(&algorithm.as_str())) {
-        return Err(ApiError::Malformed(format!("algorithm `{unknown}` is not one of {}", jwt::ALGORITHMS.join(", "))));
+    if let Some(unknown) = algorithms.iter().find(|algorithm| !jwt::ALGORITHMS.contains(&algorithm.as_str()))
+    {
+        return Err(ApiError::Malformed(format!(
+            "algorithm `{unknown}` is not one of {}",
+            jwt::ALGORITHMS.join(", ")
+        )));
     }
     let loopback = |url: &url::Url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    let fetched_safely = url::Url::parse(&jwks_uri).is_ok_and(|url| url.scheme() == "https" || (url.scheme() == "http" && loopback(&url)));
+    let fetched_safely = url::Url::parse(&jwks_uri)
+        .is_ok_and(|url| url.scheme() == "https" || (url.scheme() == "http" && loopback(&url)));
     if algorithms.is_empty() || !fetched_safely {
         return Err(ApiError::Malformed("an issuer needs `algorithms` and a `jwksUri` with https".into()));
     }
@@ -113,19 +131,35 @@ pub(super) async fn put_issuer<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) ->
     Ok(json!({ "issuer": issuer }))
 }
 
-pub(super) async fn grant<P: Platform>(desk: &Desk<'_, P>, agent: &str, kind: &str, what: &[&str]) -> Result<Value, ApiError> {
+pub(super) async fn grant<P: Platform>(
+    desk: &Desk<'_, P>,
+    agent: &str,
+    kind: &str,
+    what: &[&str],
+) -> Result<Value, ApiError> {
     let (name, agent) = find_agent(desk, agent).await?;
     let resource = resource(desk, kind, what).await?;
     let statement = admin::grant(&desk.org.id, &agent, &resource, desk.platform.now());
-    desk.change("grant.add", format!("agent `{name}` may use {kind} `{}`", what.join("/")), vec![statement]).await?;
+    desk.change("grant.add", format!("agent `{name}` may use {kind} `{}`", what.join("/")), vec![statement])
+        .await?;
     Ok(json!({ "granted": true }))
 }
 
-pub(super) async fn revoke_grant<P: Platform>(desk: &Desk<'_, P>, agent: &str, kind: &str, what: &[&str]) -> Result<Value, ApiError> {
+pub(super) async fn revoke_grant<P: Platform>(
+    desk: &Desk<'_, P>,
+    agent: &str,
+    kind: &str,
+    what: &[&str],
+) -> Result<Value, ApiError> {
     let (name, agent) = find_agent(desk, agent).await?;
     let resource = resource(desk, kind, what).await?;
     let statement = admin::revoke_grant(&agent, &resource);
-    desk.change("grant.revoke", format!("agent `{name}` may not use {kind} `{}` by grant", what.join("/")), vec![statement]).await?;
+    desk.change(
+        "grant.revoke",
+        format!("agent `{name}` may not use {kind} `{}` by grant", what.join("/")),
+        vec![statement],
+    )
+    .await?;
     Ok(json!({ "granted": false }))
 }
 
@@ -135,7 +169,8 @@ async fn resource<P: Platform>(desk: &Desk<'_, P>, kind: &str, what: &[&str]) ->
         ("toolbox", [name]) => {
             let name = ToolboxName::parse(name)?;
             let id = admin::toolbox(desk.platform, &desk.org.id, &name).await?;
-            id.map(|id| format!("toolbox:{id}")).ok_or_else(|| ApiError::NotFound(format!("toolbox `{name}`")))
+            id.map(|id| format!("toolbox:{id}"))
+                .ok_or_else(|| ApiError::NotFound(format!("toolbox `{name}`")))
         }
         ("server", [name]) => {
             let name = ServerName::parse(name)?;
@@ -145,9 +180,12 @@ async fn resource<P: Platform>(desk: &Desk<'_, P>, kind: &str, what: &[&str]) ->
         ("tool", [server, tool]) => {
             let (server, tool) = (ServerName::parse(server)?, ToolName::parse(tool)?);
             let id = admin::server(desk.platform, &desk.org.id, &server).await?;
-            id.map(|id| format!("tool:{id}/{tool}")).ok_or_else(|| ApiError::NotFound(format!("server `{server}`")))
+            id.map(|id| format!("tool:{id}/{tool}"))
+                .ok_or_else(|| ApiError::NotFound(format!("server `{server}`")))
         }
-        _ => Err(ApiError::NotFound("such kind of grant: use toolbox/{name}, server/{name} or tool/{server}/{tool}".into())),
+        _ => Err(ApiError::NotFound(
+            "such kind of grant: use toolbox/{name}, server/{name} or tool/{server}/{tool}".into(),
+        )),
     }
 }
 
@@ -158,7 +196,10 @@ async fn find_agent<P: Platform>(desk: &Desk<'_, P>, name: &str) -> Result<(Agen
     Ok((name, id))
 }
 
-async fn find_user<P: Platform>(desk: &Desk<'_, P>, name: Option<&UserName>) -> Result<Option<UserId>, ApiError> {
+async fn find_user<P: Platform>(
+    desk: &Desk<'_, P>,
+    name: Option<&UserName>,
+) -> Result<Option<UserId>, ApiError> {
     let Some(name) = name else { return Ok(None) };
     let id = admin::user(desk.platform, &desk.org.id, name).await?;
     id.map(Some).ok_or_else(|| ApiError::NotFound(format!("user `{name}`")))

@@ -20,10 +20,17 @@ pub(super) async fn put_org<P: Platform>(platform: &P, name: &OrgName) -> Result
     let source = PolicySource::with_built_in(Vec::new());
     let (hash, text) = (source.hash(), text(&source)?);
     let id = OrgId::mint(now, random(platform));
-    let note = audit::note_statement(platform, &about(&id, "org.create", None), format!("organisation `{name}`"))?;
-    let statements = vec![store::admin::add_policy_set(&hash, text, now), store::admin::add_org(&id, name, &hash, now), note];
+    let note =
+        audit::note_statement(platform, &about(&id, "org.create", None), format!("organisation `{name}`"))?;
+    let statements = vec![
+        store::admin::add_policy_set(&hash, text, now),
+        store::admin::add_org(&id, name, &hash, now),
+        note,
+    ];
     platform.sql(Batch::write(statements)).await?;
-    let org = store::admin::org(platform, name).await?.ok_or_else(|| PlatformError::Database("the organisation is not there".into()))?;
+    let org = store::admin::org(platform, name)
+        .await?
+        .ok_or_else(|| PlatformError::Database("the organisation is not there".into()))?;
     Ok(json!({ "id": org.id, "name": name, "created": org.id == id }))
 }
 
@@ -31,7 +38,8 @@ pub(super) async fn put_org<P: Platform>(platform: &P, name: &OrgName) -> Result
 pub(super) async fn get<P: Platform>(desk: &Desk<'_, P>) -> Result<Value, ApiError> {
     let source = store::policies::source(desk.platform, &desk.org.policy_set).await?.unwrap_or_default();
     let built_in = ::policies::built_in();
-    let (theirs, ours): (Vec<&SourceFile>, Vec<&SourceFile>) = source.files.iter().partition(|file| built_in.iter().any(|b| b.name == file.name));
+    let (theirs, ours): (Vec<&SourceFile>, Vec<&SourceFile>) =
+        source.files.iter().partition(|file| built_in.iter().any(|b| b.name == file.name));
     Ok(json!({ "hash": desk.org.policy_set, "files": ours, "builtIn": theirs }))
 }
 
@@ -47,8 +55,13 @@ struct Publish {
 /// Publishes the organisation's own files: parsed, validated with warnings as errors, then switched atomically.
 pub(super) async fn publish<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) -> Result<Value, ApiError> {
     let Publish { files, replaces } = read(body)?;
-    if let Some(file) = files.iter().find(|file| ::policies::built_in().iter().any(|built_in| built_in.name == file.name)) {
-        return Err(ApiError::Malformed(format!("`{}` is a built-in file: give yours another name", file.name)));
+    if let Some(file) =
+        files.iter().find(|file| ::policies::built_in().iter().any(|built_in| built_in.name == file.name))
+    {
+        return Err(ApiError::Malformed(format!(
+            "`{}` is a built-in file: give yours another name",
+            file.name
+        )));
     }
     let source = PolicySource::with_built_in(files);
     ::policies::compile(&source).map_err(|error| refused(&error))?;
@@ -63,9 +76,13 @@ pub(super) async fn publish<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) -> Re
         store::admin::swap_policy_set(&desk.org.id, &expected, &hash),
         store::admin::add_policy_history(&desk.org.id, &hash, now, "operator"),
     ];
-    let results = desk.change("policy.publish", format!("policy set {hash} is to replace {expected}"), statements).await?;
+    let results = desk
+        .change("policy.publish", format!("policy set {hash} is to replace {expected}"), statements)
+        .await?;
     if results.get(1).is_none_or(Vec::is_empty) {
-        return Err(ApiError::Conflict("someone else published in the meantime: look at theirs, then publish again".into()));
+        return Err(ApiError::Conflict(
+            "someone else published in the meantime: look at theirs, then publish again".into(),
+        ));
     }
     Ok(json!({ "hash": hash, "changed": true }))
 }

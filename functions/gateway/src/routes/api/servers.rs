@@ -35,7 +35,11 @@ struct Server {
     trust: String,
 }
 
-pub(super) async fn put_server<P: Platform>(desk: &Desk<'_, P>, name: &str, body: &Bytes) -> Result<Value, ApiError> {
+pub(super) async fn put_server<P: Platform>(
+    desk: &Desk<'_, P>,
+    name: &str,
+    body: &Bytes,
+) -> Result<Value, ApiError> {
     let name = ServerName::parse(name)?;
     let Server { workload, url, status, trust } = read(body)?;
     if !["first_party", "verified", "community", "untrusted"].contains(&trust.as_str()) {
@@ -43,26 +47,45 @@ pub(super) async fn put_server<P: Platform>(desk: &Desk<'_, P>, name: &str, body
     }
     match (&workload, &url) {
         (Some(workload), None) => check_workload(desk, &name, workload)?,
-        (None, Some(url)) if url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) => {}
-        _ => return Err(ApiError::Malformed("a server has either `workload` or `url` (http or https)".into())),
+        (None, Some(url))
+            if url::Url::parse(url)
+                .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) => {}
+        _ => {
+            return Err(ApiError::Malformed("a server has either `workload` or `url` (http or https)".into()));
+        }
     }
     let now = desk.platform.now();
     let id = ServerId::mint(now, random(desk.platform));
-    let statement = admin::put_server(&id, &desk.org.id, &name, workload.map(|w| w.to_string()), url, (status, &trust), now);
+    let statement = admin::put_server(
+        &id,
+        &desk.org.id,
+        &name,
+        workload.map(|w| w.to_string()),
+        url,
+        (status, &trust),
+        now,
+    );
     desk.change("server.put", format!("server `{name}`, {status:?}, {trust}"), vec![statement]).await?;
     Ok(json!({ "name": name }))
 }
 
 /// Whether the workload is one, once we say for whom: a placeholder stands for the toolbox.
-fn check_workload<P: Platform>(desk: &Desk<'_, P>, name: &ServerName, workload: &Value) -> Result<(), ApiError> {
+fn check_workload<P: Platform>(
+    desk: &Desk<'_, P>,
+    name: &ServerName,
+    workload: &Value,
+) -> Result<(), ApiError> {
     let mut whole = workload.clone();
-    let fields = whole.as_object_mut().ok_or_else(|| ApiError::Malformed("`workload` is an object".into()))?;
+    let fields =
+        whole.as_object_mut().ok_or_else(|| ApiError::Malformed("`workload` is an object".into()))?;
     for (key, value) in [("org", desk.name.as_str()), ("toolbox", "any"), ("server", name.as_str())] {
         if fields.insert(key.to_owned(), value.into()).is_some() {
             return Err(ApiError::Malformed(format!("`workload.{key}` is not yours to say: leave it out")));
         }
     }
-    serde_json::from_value::<WorkloadSpec>(whole).map(drop).map_err(|error| ApiError::Malformed(format!("`workload`: {error}")))
+    serde_json::from_value::<WorkloadSpec>(whole)
+        .map(drop)
+        .map_err(|error| ApiError::Malformed(format!("`workload`: {error}")))
 }
 
 #[derive(serde::Deserialize)]
@@ -94,15 +117,17 @@ pub(super) async fn toolbox<P: Platform>(desk: &Desk<'_, P>, name: &str) -> Resu
 }
 
 /// Makes a toolbox have exactly these servers.
-pub(super) async fn put_toolbox<P: Platform>(desk: &Desk<'_, P>, name: &str, body: &Bytes) -> Result<Value, ApiError> {
+pub(super) async fn put_toolbox<P: Platform>(
+    desk: &Desk<'_, P>,
+    name: &str,
+    body: &Bytes,
+) -> Result<Value, ApiError> {
     let name = ToolboxName::parse(name)?;
     let Toolbox { servers } = read(body)?;
     let now = desk.platform.now();
     let id = ToolboxId::mint(now, random(desk.platform));
-    let mut statements = vec![
-        admin::add_toolbox(&id, &desk.org.id, &name, now),
-        admin::empty_toolbox(&desk.org.id, &name),
-    ];
+    let mut statements =
+        vec![admin::add_toolbox(&id, &desk.org.id, &name, now), admin::empty_toolbox(&desk.org.id, &name)];
     let mut prefixes = Vec::new();
     for member in &servers {
         let prefix = match &member.prefix {
@@ -146,7 +171,12 @@ struct Judgement {
 
 /// Confirms what a tool does, or takes it out of use. Approving a changed definition is [`super::inspect`]'s: it must be looked at
 /// as it is now.
-pub(super) async fn judge_tool<P: Platform>(desk: &Desk<'_, P>, server: &str, tool: &str, body: &Bytes) -> Result<Value, ApiError> {
+pub(super) async fn judge_tool<P: Platform>(
+    desk: &Desk<'_, P>,
+    server: &str,
+    tool: &str,
+    body: &Bytes,
+) -> Result<Value, ApiError> {
     let (server, tool) = (ServerName::parse(server)?, ToolName::parse(tool)?);
     let Judgement { state, flags } = read(body)?;
     let state = match state {
@@ -158,7 +188,11 @@ pub(super) async fn judge_tool<P: Platform>(desk: &Desk<'_, P>, server: &str, to
     };
     let id = find_server(desk, &server).await?;
     let results = desk
-        .change("tool.judge", format!("tool `{server}/{tool}` is {state}, {flags:?}"), vec![admin::judge_tool(&id, tool.as_str(), flags, state)])
+        .change(
+            "tool.judge",
+            format!("tool `{server}/{tool}` is {state}, {flags:?}"),
+            vec![admin::judge_tool(&id, tool.as_str(), flags, state)],
+        )
         .await?;
     if results.first().is_none_or(Vec::is_empty) {
         return Err(ApiError::NotFound(format!("tool `{server}/{tool}`")));
@@ -166,7 +200,10 @@ pub(super) async fn judge_tool<P: Platform>(desk: &Desk<'_, P>, server: &str, to
     Ok(json!({ "state": state }))
 }
 
-pub(super) async fn find_server<P: Platform>(desk: &Desk<'_, P>, name: &ServerName) -> Result<ServerId, ApiError> {
+pub(super) async fn find_server<P: Platform>(
+    desk: &Desk<'_, P>,
+    name: &ServerName,
+) -> Result<ServerId, ApiError> {
     let id = admin::server(desk.platform, &desk.org.id, name).await?;
     id.ok_or_else(|| ApiError::NotFound(format!("server `{name}`")))
 }

@@ -46,7 +46,13 @@ pub(super) struct Relay<P: Platform> {
 }
 
 impl<P: Platform> Relay<P> {
-    pub(super) fn new(visit: &Visit<'_, P>, server: &Server, call: &Call<'_>, binding: Vec<u8>, conclusion: Conclusion<P>) -> Self {
+    pub(super) fn new(
+        visit: &Visit<'_, P>,
+        server: &Server,
+        call: &Call<'_>,
+        binding: Vec<u8>,
+        conclusion: Conclusion<P>,
+    ) -> Self {
         Self {
             platform: visit.platform.clone(),
             vault: Rc::clone(&visit.gateway.vault),
@@ -84,7 +90,10 @@ pub(super) async fn relay<P: Platform>(
         return Err(error);
     }
     if passes_unchanged(&relay, &response) {
-        let length = response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let length = response
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
         relay.conclusion.count(length.unwrap_or(0));
         relay.conclusion.end(Ended::Answered);
         let length = response.headers().get(header::CONTENT_LENGTH).cloned();
@@ -136,7 +145,8 @@ impl<P: Platform> Relay<P> {
             return self.rewrite_error(error);
         }
         let mut result = message.object("result")?;
-        let kind = result.text("resultType").map_or_else(|| "complete".to_owned(), std::borrow::Cow::into_owned);
+        let kind =
+            result.text("resultType").map_or_else(|| "complete".to_owned(), std::borrow::Cow::into_owned);
         match (kind.as_str(), self.era) {
             ("complete", Era::Modern) => {
                 result.put("resultType", &"complete");
@@ -154,7 +164,10 @@ impl<P: Platform> Relay<P> {
                 Some(self.result(&result, Ended::Answered))
             }
             ("input_required", Era::Modern) => {
-                let state = State::new(self.platform.now(), result.text("requestState").map(std::borrow::Cow::into_owned));
+                let state = State::new(
+                    self.platform.now(),
+                    result.text("requestState").map(std::borrow::Cow::into_owned),
+                );
                 let plain = serde_json::to_vec(&state).ok()?;
                 let sealed = self.vault.seal(&self.platform, Purpose::RequestState, &self.binding, &plain)?;
                 result.put("requestState", &sealed);
@@ -181,7 +194,10 @@ impl<P: Platform> Relay<P> {
         };
         // Header and version complaints are about what we sent, not about what the client did; so is a method we were told it has.
         let text = match code {
-            -32020 | -32022 => RpcError::new(INTERNAL, self.failed("it does not take our messages").to_string()).to_json(Some(&self.id)),
+            -32020 | -32022 => {
+                RpcError::new(INTERNAL, self.failed("it does not take our messages").to_string())
+                    .to_json(Some(&self.id))
+            }
             _ => format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, self.id.get()),
         };
         Some(Rewritten { text, status, ended: Ended::Refused })
@@ -204,16 +220,26 @@ impl<P: Platform> Relay<P> {
         if revision == Legacy::November2025 && !urls.is_empty() {
             let error = RpcError::new(URL_ELICITATION_REQUIRED, "open the given URL first, then call again")
                 .with_data(serde_json::json!({ "elicitations": urls }));
-            return Rewritten { text: error.to_json(Some(&self.id)), status: StatusCode::OK, ended: Ended::InputRequired };
+            return Rewritten {
+                text: error.to_json(Some(&self.id)),
+                status: StatusCode::OK,
+                ended: Ended::InputRequired,
+            };
         }
-        let links: Vec<&str> = urls.iter().filter_map(|url| url.get("url").and_then(serde_json::Value::as_str)).collect();
+        let links: Vec<&str> =
+            urls.iter().filter_map(|url| url.get("url").and_then(serde_json::Value::as_str)).collect();
         let told = if links.is_empty() {
-            format!("server `{}` needs more input, which a client of this revision can't be asked for: use MCP {}", self.server, super::MODERN)
+            format!(
+                "server `{}` needs more input, which a client of this revision can't be asked for: use MCP {}",
+                self.server,
+                super::MODERN
+            )
         } else {
             format!("open {} first, then call again", links.join(" and "))
         };
         let text = if self.method == Method::CallTool {
-            let content = serde_json::json!({ "content": [{ "type": "text", "text": told }], "isError": true });
+            let content =
+                serde_json::json!({ "content": [{ "type": "text", "text": told }], "isError": true });
             format!(r#"{{"jsonrpc":"2.0","id":{},"result":{content}}}"#, self.id.get())
         } else {
             RpcError::new(INTERNAL, told).to_json(Some(&self.id))
@@ -243,7 +269,10 @@ struct Streaming<P: Platform> {
 }
 
 /// The client's stream. Dropping it drops the server's, which cancels the call there, and the trail says so.
-fn stream<P: Platform>(relay: Relay<P>, body: P::Stream) -> LocalBoxStream<'static, Result<Bytes, PlatformError>> {
+fn stream<P: Platform>(
+    relay: Relay<P>,
+    body: P::Stream,
+) -> LocalBoxStream<'static, Result<Bytes, PlatformError>> {
     let (clock, limit) = (relay.platform.clone(), relay.limit);
     let state = Streaming {
         relay: Some(relay),
@@ -323,7 +352,9 @@ where
     if !streamed && !is_json(&response) {
         return Err(refused_by(server, response.status()));
     }
-    let body = read_whole(response.into_body(), MAX_MESSAGE_BYTES).await.map_err(|error| failed(error.to_string()))?;
+    let body = read_whole(response.into_body(), MAX_MESSAGE_BYTES)
+        .await
+        .map_err(|error| failed(error.to_string()))?;
     if !streamed {
         return String::from_utf8(body.to_vec()).map_err(|_| failed("its answer is not UTF-8".to_owned()));
     }

@@ -27,7 +27,8 @@ pub(super) async fn tool<P: Platform>(
     let public = parameter(&call, "name")?;
     let place = (context.org, context.toolbox);
     let found = targets::tool(context.platform, context.credential, place, &public).await?;
-    let (visit, target) = walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
+    let (visit, target) =
+        walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
     let Some((server, tool)) = target else {
         return Err(visit.refuse_unknown(call.method.as_str(), &public).await?.into());
     };
@@ -43,7 +44,9 @@ pub(super) async fn tool<P: Platform>(
     let bound = if decision.is_ok() { Some(open_state(&visit, &call, &server, &mut params)?) } else { None };
     let (intent, permit) = visit.record(&about, decision).await?;
     let binding = bound.unwrap_or_default();
-    Forward { visit: &visit, server: &server, intent, permit, binding }.send(call, params, Some(tool.name.clone())).await
+    Forward { visit: &visit, server: &server, intent, permit, binding }
+        .send(call, params, Some(tool.name.clone()))
+        .await
 }
 
 /// Gets a prompt or reads a resource, named by the parameter `key`.
@@ -54,8 +57,10 @@ pub(super) async fn item<P: Platform>(
     action: Action,
 ) -> Result<Response<Body<P::Stream>>, Failure> {
     let asked = parameter(&call, key)?;
-    let found = targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
-    let (visit, servers) = walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
+    let found =
+        targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
+    let (visit, servers) =
+        walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
     let Some((server, name)) = owner(&servers, action, &asked) else {
         return Err(visit.refuse_unknown(call.method.as_str(), &asked).await?.into());
     };
@@ -72,11 +77,16 @@ pub(super) async fn item<P: Platform>(
 
 /// Whose prompt or resource that is, and what its server calls it. Resources keep their URIs, so the snapshots of the servers tell
 /// whose one is; with one server that has any, it is that one's.
-pub(super) fn owner<'s>(servers: &'s [(Server, String)], action: Action, asked: &str) -> Option<(&'s Server, String)> {
+pub(super) fn owner<'s>(
+    servers: &'s [(Server, String)],
+    action: Action,
+    asked: &str,
+) -> Option<(&'s Server, String)> {
     if matches!(action, Action::GetPrompt | Action::ListPrompt) {
         let (prefix, rest) = names::split(asked);
         let plain = servers.iter().find(|(server, said)| {
-            server.prefix.is_empty() && Discovered::parse(said).prompts.iter().any(|name| names::alias(name) == asked)
+            server.prefix.is_empty()
+                && Discovered::parse(said).prompts.iter().any(|name| names::alias(name) == asked)
         });
         let (server, alias, said) = match plain {
             Some((server, said)) => (server, asked, said),
@@ -97,14 +107,16 @@ pub(super) fn owner<'s>(servers: &'s [(Server, String)], action: Action, asked: 
         return Some((only, asked.to_owned()));
     }
     let exact = having.iter().find(|(_, said)| said.resources.iter().any(|uri| uri == asked));
-    let matching = || having.iter().find(|(_, said)| said.templates.iter().any(|template| fits(template, asked)));
+    let matching =
+        || having.iter().find(|(_, said)| said.templates.iter().any(|template| fits(template, asked)));
     exact.or_else(matching).map(|(server, _)| (*server, asked.to_owned()))
 }
 
 /// Whether a URI may come from a template (RFC 6570): its literal parts occur in order, from the first byte to the last.
 fn fits(template: &str, uri: &str) -> bool {
     let mut rest = uri;
-    let mut literals = template.split('{').map(|part| part.split_once('}').map_or(part, |(_, literal)| literal));
+    let mut literals =
+        template.split('{').map(|part| part.split_once('}').map_or(part, |(_, literal)| literal));
     let Some(after) = literals.next().and_then(|first| rest.strip_prefix(first)) else { return false };
     rest = after;
     let literals: Vec<_> = literals.collect();
@@ -123,15 +135,22 @@ fn fits(template: &str, uri: &str) -> bool {
 
 /// A required parameter.
 pub(super) fn parameter(call: &Call<'_>, key: &str) -> Result<String, RpcError> {
-    call.params
-        .text(key)
-        .map(std::borrow::Cow::into_owned)
-        .ok_or_else(|| RpcError::new(INVALID_PARAMS, format!("`{}` needs the parameter `{key}`, a string", call.method.as_str())))
+    call.params.text(key).map(std::borrow::Cow::into_owned).ok_or_else(|| {
+        RpcError::new(
+            INVALID_PARAMS,
+            format!("`{}` needs the parameter `{key}`, a string", call.method.as_str()),
+        )
+    })
 }
 
 /// What a `requestState` is bound to: this caller, this toolbox and server, and what the call is about. A state that was issued for
 /// one call is worth nothing in another.
-fn binding<P: Platform>(visit: &Visit<'_, P>, call: &Call<'_>, server: &Server, params: &crate::json::Object<'_>) -> Vec<u8> {
+fn binding<P: Platform>(
+    visit: &Visit<'_, P>,
+    call: &Call<'_>,
+    server: &Server,
+    params: &crate::json::Object<'_>,
+) -> Vec<u8> {
     let salient: Vec<String> = ["name", "uri", "arguments"]
         .iter()
         .filter_map(|key| params.get(key))
@@ -143,11 +162,17 @@ fn binding<P: Platform>(visit: &Visit<'_, P>, call: &Call<'_>, server: &Server, 
         })
         .collect();
     let user = visit.caller.user.as_ref().map_or("", |user| user.name.as_str());
-    [visit.toolbox.id.as_str(), visit.caller.agent_id.as_str(), user, server.id.as_str(), call.method.as_str()]
-        .into_iter()
-        .chain(salient.iter().map(String::as_str))
-        .flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.bytes()))
-        .collect()
+    [
+        visit.toolbox.id.as_str(),
+        visit.caller.agent_id.as_str(),
+        user,
+        server.id.as_str(),
+        call.method.as_str(),
+    ]
+    .into_iter()
+    .chain(salient.iter().map(String::as_str))
+    .flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.bytes()))
+    .collect()
 }
 
 /// How long a `requestState` is good for, in milliseconds.
@@ -164,7 +189,12 @@ fn open_state<P: Platform>(
     if !params.has("requestState") {
         return Ok(binding);
     }
-    let refuse = || RpcError::new(INVALID_PARAMS, "`requestState` was not issued for this call, or it has expired: start the call again");
+    let refuse = || {
+        RpcError::new(
+            INVALID_PARAMS,
+            "`requestState` was not issued for this call, or it has expired: start the call again",
+        )
+    };
     let sealed = params.text("requestState").ok_or_else(refuse)?.into_owned();
     let opened = visit.gateway.vault.open(Purpose::RequestState, &binding, &sealed).map_err(|_| refuse())?;
     let state: State = serde_json::from_slice(&opened).map_err(|_| refuse())?;
@@ -214,12 +244,15 @@ impl<P: Platform> Forward<'_, '_, P> {
     ) -> Result<Response<Body<P::Stream>>, Failure> {
         let Self { visit, server, intent, permit: _used, binding } = self;
         let message = outbound::message(&call, params, name);
-        let sent = upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, server, &message).await;
-        let Some(conclusion) = intent.conclusion() else { return Err(Failure::Rpc(RpcError::new(super::error::INTERNAL, "the call was already over"))) };
+        let sent =
+            upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, server, &message).await;
+        let Some(conclusion) = intent.conclusion() else {
+            return Err(Failure::Rpc(RpcError::new(super::error::INTERNAL, "the call was already over")));
+        };
         match sent {
-            Ok(response) => {
-                relay(Relay::new(visit, server, &call, binding, conclusion), response).await.map_err(Failure::Upstream)
-            }
+            Ok(response) => relay(Relay::new(visit, server, &call, binding, conclusion), response)
+                .await
+                .map_err(Failure::Upstream),
             Err(error) => {
                 conclusion.end(Ended::Failed);
                 Err(error.into())

@@ -19,8 +19,14 @@ pub(super) async fn complete<P: Platform>(
     context: &Context<'_, P>,
     call: Call<'_>,
 ) -> Result<Response<Body<P::Stream>>, Failure> {
-    let missing = || RpcError::new(INVALID_PARAMS, "`completion/complete` needs `ref` (`ref/prompt` or `ref/resource`) and `argument`");
-    let reference = call.params.source("ref").and_then(|text| Object::parse(text).ok()).ok_or_else(missing)?;
+    let missing = || {
+        RpcError::new(
+            INVALID_PARAMS,
+            "`completion/complete` needs `ref` (`ref/prompt` or `ref/resource`) and `argument`",
+        )
+    };
+    let reference =
+        call.params.source("ref").and_then(|text| Object::parse(text).ok()).ok_or_else(missing)?;
     let (key, action) = match reference.text("type").as_deref() {
         Some("ref/prompt") => ("name", Action::GetPrompt),
         Some("ref/resource") => ("uri", Action::ReadResource),
@@ -31,8 +37,10 @@ pub(super) async fn complete<P: Platform>(
         return Err(missing().into());
     }
 
-    let found = targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
-    let (visit, servers) = walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
+    let found =
+        targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
+    let (visit, servers) =
+        walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
     let Some((server, name)) = owner(&servers, action, &asked) else {
         return Err(visit.refuse_unknown(call.method.as_str(), &asked).await?.into());
     };
@@ -50,7 +58,9 @@ pub(super) async fn complete<P: Platform>(
         return Err(RpcError::new(INTERNAL, "the call was already over").into());
     };
     match sent {
-        Ok(response) => relay(Relay::new(&visit, server, &call, Vec::new(), conclusion), response).await.map_err(Failure::Upstream),
+        Ok(response) => relay(Relay::new(&visit, server, &call, Vec::new(), conclusion), response)
+            .await
+            .map_err(Failure::Upstream),
         Err(error) => {
             conclusion.end(Ended::Failed);
             Err(error.into())

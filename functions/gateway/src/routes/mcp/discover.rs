@@ -44,7 +44,8 @@ impl Discovered {
 
     /// Whether a capability has a switch on, such as `resources.subscribe`.
     pub(crate) fn offers(&self, capability: &str, switch: &str) -> bool {
-        self.capabilities.get(capability).and_then(|capability| capability.get(switch)) == Some(&Value::Bool(true))
+        self.capabilities.get(capability).and_then(|capability| capability.get(switch))
+            == Some(&Value::Bool(true))
     }
 }
 
@@ -64,7 +65,10 @@ pub(super) async fn discover<P: Platform>(context: &Context<'_, P>) -> Result<St
     Ok(members(&result))
 }
 
-pub(super) async fn initialize<P: Platform>(context: &Context<'_, P>, call: &Call<'_>) -> Result<String, Failure> {
+pub(super) async fn initialize<P: Platform>(
+    context: &Context<'_, P>,
+    call: &Call<'_>,
+) -> Result<String, Failure> {
     let asked = call
         .params
         .text("protocolVersion")
@@ -84,14 +88,22 @@ pub(super) async fn initialize<P: Platform>(context: &Context<'_, P>, call: &Cal
 
 /// `ping`, `logging/setLevel` and the subscription requests of legacy clients: known callers get an empty result. There is no session
 /// to keep a level or a subscription in; log messages travel on the stream of the call they belong to.
-pub(super) async fn acknowledge<P: Platform>(context: &Context<'_, P>, call: &Call<'_>) -> Result<String, Failure> {
-    let found = targets::toolbox(context.platform, context.credential, (context.org, context.toolbox)).await?;
+pub(super) async fn acknowledge<P: Platform>(
+    context: &Context<'_, P>,
+    call: &Call<'_>,
+) -> Result<String, Failure> {
+    let found =
+        targets::toolbox(context.platform, context.credential, (context.org, context.toolbox)).await?;
     walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
     Ok(String::new())
 }
 
-async fn servers<P: Platform>(context: &Context<'_, P>, method: Method) -> Result<Vec<(Server, Discovered)>, Failure> {
-    let found = targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
+async fn servers<P: Platform>(
+    context: &Context<'_, P>,
+    method: Method,
+) -> Result<Vec<(Server, Discovered)>, Failure> {
+    let found =
+        targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
     let (_, servers) = walk::enter(context.gateway, context.platform, context.address(method), found).await?;
     Ok(servers.into_iter().map(|(server, discovered)| (server, Discovered::parse(&discovered))).collect())
 }
@@ -123,12 +135,19 @@ fn capabilities(servers: &[(Server, Discovered)], era: Era) -> Value {
 }
 
 fn instructions(servers: &[(Server, Discovered)]) -> Option<String> {
-    let told: Vec<_> =
-        servers.iter().filter_map(|(server, said)| said.instructions.as_ref().map(|text| (server, text))).collect();
+    let told: Vec<_> = servers
+        .iter()
+        .filter_map(|(server, said)| said.instructions.as_ref().map(|text| (server, text)))
+        .collect();
     match told.as_slice() {
         [] => None,
         [(_, only)] if servers.len() == 1 => Some((*only).clone()),
-        many => Some(many.iter().map(|(server, text)| format!("# {}\n\n{text}", server.name)).collect::<Vec<_>>().join("\n\n")),
+        many => Some(
+            many.iter()
+                .map(|(server, text)| format!("# {}\n\n{text}", server.name))
+                .collect::<Vec<_>>()
+                .join("\n\n"),
+        ),
     }
 }
 

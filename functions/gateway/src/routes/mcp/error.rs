@@ -70,9 +70,10 @@ impl RpcError {
         match (era, self.code) {
             (Some(Era::Legacy(_)), METHOD_NOT_FOUND | INVALID_PARAMS) => StatusCode::OK,
             (_, METHOD_NOT_FOUND) => StatusCode::NOT_FOUND,
-            (_, PARSE | INVALID_REQUEST | INVALID_PARAMS | HEADER_MISMATCH | -32021 | UNSUPPORTED_VERSION) => {
-                StatusCode::BAD_REQUEST
-            }
+            (
+                _,
+                PARSE | INVALID_REQUEST | INVALID_PARAMS | HEADER_MISMATCH | -32021 | UNSUPPORTED_VERSION,
+            ) => StatusCode::BAD_REQUEST,
             _ => StatusCode::OK,
         }
     }

@@ -40,8 +40,12 @@ pub(super) const PROMPTS: Kind =
     Kind { capability: "prompts", member: "prompts", key: "name", action: Action::ListPrompt };
 pub(super) const RESOURCES: Kind =
     Kind { capability: "resources", member: "resources", key: "uri", action: Action::ListResource };
-pub(super) const TEMPLATES: Kind =
-    Kind { capability: "resources", member: "resourceTemplates", key: "uriTemplate", action: Action::ListResource };
+pub(super) const TEMPLATES: Kind = Kind {
+    capability: "resources",
+    member: "resourceTemplates",
+    key: "uriTemplate",
+    action: Action::ListResource,
+};
 
 /// One page of one server: its items, and its own cursor for the next.
 struct Page {
@@ -49,11 +53,17 @@ struct Page {
     next: Option<String>,
 }
 
-pub(super) async fn list<P: Platform>(context: &Context<'_, P>, call: &Call<'_>, kind: &Kind) -> Result<String, Failure> {
+pub(super) async fn list<P: Platform>(
+    context: &Context<'_, P>,
+    call: &Call<'_>,
+    kind: &Kind,
+) -> Result<String, Failure> {
     let cursors: Option<BTreeMap<String, String>> =
         open_cursor(context, call)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let found = targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
-    let (visit, servers) = walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
+    let found =
+        targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
+    let (visit, servers) =
+        walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
 
     let asked: Vec<(&Server, Option<&String>)> = servers
         .iter()
@@ -64,7 +74,8 @@ pub(super) async fn list<P: Platform>(context: &Context<'_, P>, call: &Call<'_>,
             Some(cursors) => cursors.get(server.id.as_str()).map(|cursor| (server, Some(cursor))),
         })
         .collect();
-    let pages = join_all(asked.iter().map(|(server, cursor)| page(&visit, call, kind, server, *cursor))).await;
+    let pages =
+        join_all(asked.iter().map(|(server, cursor)| page(&visit, call, kind, server, *cursor))).await;
 
     let list = ListRequest {
         principal: visit.principal(servers.iter().map(|(server, _)| server), std::iter::empty()),
@@ -145,7 +156,16 @@ async fn page<P: Platform>(
         params.put("cursor", cursor);
     }
     let message = outbound::own(call.method, &call.id, call, params);
-    let answer = match upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, server, &message).await {
+    let answer = match upstream::send(
+        visit.gateway,
+        visit.platform,
+        &intent,
+        &visit.toolbox,
+        server,
+        &message,
+    )
+    .await
+    {
         Ok(response) => read_message(server, response).await,
         Err(error) => Err(error),
     };
@@ -163,7 +183,8 @@ async fn page<P: Platform>(
 }
 
 fn read_page(server: &Server, kind: &Kind, text: &str) -> Result<Page, UpstreamError> {
-    let failed = |reason: &str| UpstreamError::Failed { server: server.name.to_string(), reason: reason.to_owned() };
+    let failed =
+        |reason: &str| UpstreamError::Failed { server: server.name.to_string(), reason: reason.to_owned() };
     let message = Object::parse(text).map_err(|_| failed("its answer is no MCP message"))?;
     let result = message.object("result").ok_or_else(|| failed("it refused to list"))?;
     let items = result

@@ -23,8 +23,8 @@ use crate::json::Object;
 use crate::platform::{Platform, PlatformError};
 use crate::store::targets;
 use crate::toolboxes::Server;
-use crate::upstream::events::{Decoder, event, keep_alive};
 use crate::upstream;
+use crate::upstream::events::{Decoder, event, keep_alive};
 use crate::walk::{self, Visit};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -50,13 +50,14 @@ pub(super) async fn listen<P: Platform>(
     context: &Context<'_, P>,
     call: Call<'_>,
 ) -> Result<Response<Body<P::Stream>>, Failure> {
-    let asked: Map<String, Value> = call
-        .params
-        .get("notifications")
-        .and_then(|text| serde_json::from_str(text).ok())
-        .ok_or_else(|| RpcError::new(INVALID_PARAMS, "`subscriptions/listen` needs `notifications`, an object"))?;
-    let found = targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
-    let (visit, servers) = walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
+    let asked: Map<String, Value> =
+        call.params.get("notifications").and_then(|text| serde_json::from_str(text).ok()).ok_or_else(
+            || RpcError::new(INVALID_PARAMS, "`subscriptions/listen` needs `notifications`, an object"),
+        )?;
+    let found =
+        targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
+    let (visit, servers) =
+        walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
 
     let ears = ears(&visit, &servers, &asked)?;
     let opened = join_all(ears.iter().map(|ear| open(&visit, &call, ear))).await;
@@ -112,8 +113,11 @@ fn ears<'s, P: Platform>(
             }
         }
         let mut uris = Vec::new();
-        for uri in asked.get(RESOURCES).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
-            let ours = owner(servers, Action::ReadResource, uri).is_some_and(|(owner, _)| owner.id == server.id);
+        for uri in
+            asked.get(RESOURCES).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+        {
+            let ours =
+                owner(servers, Action::ReadResource, uri).is_some_and(|(owner, _)| owner.id == server.id);
             if ours
                 && said.offers("resources", "subscribe")
                 && visit.decide_item(Action::ReadResource, server, uri, None)?.is_ok()
@@ -146,10 +150,13 @@ async fn open<P: Platform>(
     let mut params = Object::default();
     params.put("notifications", &ear.filter);
     let message = outbound::own(call.method, &call.id, call, params);
-    let sent = upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, ear.server, &message).await;
+    let sent =
+        upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, ear.server, &message).await;
     let Some(conclusion) = intent.conclusion() else { return Ok(None) };
     match sent {
-        Ok(response) if upstream::is_event_stream(&response) => Ok(Some((messages(response.into_body()), conclusion))),
+        Ok(response) if upstream::is_event_stream(&response) => {
+            Ok(Some((messages(response.into_body()), conclusion)))
+        }
         Ok(response) => {
             conclusion.end(Ended::Failed);
             Err(upstream::refused_by(ear.server, response.status()).into())

@@ -61,8 +61,9 @@ pub(crate) fn read<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Message<'a
 /// Reads one message whose text is known to be JSON without keys that come twice.
 pub(crate) fn read_text<'a>(headers: &HeaderMap, text: &'a str) -> Result<Message<'a>, Box<Refused>> {
     let bare = |error| Box::new(Refused { error, era: None, id: None });
-    let message = Object::parse(text)
-        .map_err(|_| bare(RpcError::new(INVALID_REQUEST, "one JSON-RPC message per POST: an object is expected")))?;
+    let message = Object::parse(text).map_err(|_| {
+        bare(RpcError::new(INVALID_REQUEST, "one JSON-RPC message per POST: an object is expected"))
+    })?;
     let id = read_id(&message).map_err(bare)?;
     let params_text = message.source("params").unwrap_or("{}");
     let params = Object::parse(params_text).map_err(|_| {
@@ -71,7 +72,8 @@ pub(crate) fn read_text<'a>(headers: &HeaderMap, text: &'a str) -> Result<Messag
     })?;
     let meta = params.source("_meta").map_or_else(|| Ok(Object::default()), Object::parse);
     let era = tell_era(headers, &message, meta.as_ref().ok());
-    let refuse = |error: RpcError| Box::new(Refused { error, era: era.as_ref().ok().copied(), id: id.clone() });
+    let refuse =
+        |error: RpcError| Box::new(Refused { error, era: era.as_ref().ok().copied(), id: id.clone() });
     let era = match &era {
         Ok(era) => *era,
         Err(error) => return Err(refuse(error.clone())),
@@ -84,7 +86,10 @@ pub(crate) fn read_text<'a>(headers: &HeaderMap, text: &'a str) -> Result<Messag
         return if is_response && era != Era::Modern {
             Ok(Message::Note)
         } else {
-            Err(refuse(RpcError::new(INVALID_REQUEST, "a request has a `method`; responses are not taken here")))
+            Err(refuse(RpcError::new(
+                INVALID_REQUEST,
+                "a request has a `method`; responses are not taken here",
+            )))
         };
     };
     let Some(id) = id.clone() else { return Ok(Message::Note) };
@@ -94,15 +99,17 @@ pub(crate) fn read_text<'a>(headers: &HeaderMap, text: &'a str) -> Result<Messag
         check_headers(headers, &name, &params, &meta).map_err(refuse)?;
         check_version(&meta).map_err(refuse)?;
     }
-    let method = Method::parse(&name, era)
-        .ok_or_else(|| refuse(RpcError::new(METHOD_NOT_FOUND, format!("no method `{}` here", shorten(&name)))))?;
+    let method = Method::parse(&name, era).ok_or_else(|| {
+        refuse(RpcError::new(METHOD_NOT_FOUND, format!("no method `{}` here", shorten(&name))))
+    })?;
     let param_headers = if era == Era::Modern { param_headers(headers) } else { Vec::new() };
     Ok(Message::Call(Box::new(Call { era, id, method, params, meta, param_headers })))
 }
 
 fn read_id(message: &Object<'_>) -> Result<Option<Box<RawValue>>, RpcError> {
     let Some(id) = message.raw("id") else { return Ok(None) };
-    let integer = |text: &str| text.bytes().all(|c| c.is_ascii_digit() || c == b'-') && text.parse::<i64>().is_ok();
+    let integer =
+        |text: &str| text.bytes().all(|c| c.is_ascii_digit() || c == b'-') && text.parse::<i64>().is_ok();
     if id.get().starts_with('"') || integer(id.get()) {
         Ok(Some(id.to_owned()))
     } else {
@@ -131,18 +138,28 @@ fn tell_era(headers: &HeaderMap, message: &Object<'_>, meta: Option<&Object<'_>>
 
 fn check_envelope(meta: &Object<'_>) -> Result<(), RpcError> {
     if meta.text(META_VERSION).is_none() {
-        return Err(RpcError::new(INVALID_PARAMS, format!("`params._meta` must name its revision in `{META_VERSION}`")));
+        return Err(RpcError::new(
+            INVALID_PARAMS,
+            format!("`params._meta` must name its revision in `{META_VERSION}`"),
+        ));
     }
     if meta.object(META_CAPABILITIES).is_none() {
         return Err(RpcError::new(
             INVALID_PARAMS,
-            format!("`params._meta` must hold the client's capabilities in `{META_CAPABILITIES}`, if only {{}}"),
+            format!(
+                "`params._meta` must hold the client's capabilities in `{META_CAPABILITIES}`, if only {{}}"
+            ),
         ));
     }
     Ok(())
 }
 
-fn check_headers(headers: &HeaderMap, method: &str, params: &Object<'_>, meta: &Object<'_>) -> Result<(), RpcError> {
+fn check_headers(
+    headers: &HeaderMap,
+    method: &str,
+    params: &Object<'_>,
+    meta: &Object<'_>,
+) -> Result<(), RpcError> {
     let mismatch = |name: &str, why: &str| RpcError::new(HEADER_MISMATCH, format!("header `{name}` {why}"));
     let expect = |name: &'static str, expected: &str| match header(headers, name)? {
         None => Err(mismatch(name, "is missing")),
@@ -152,9 +169,9 @@ fn check_headers(headers: &HeaderMap, method: &str, params: &Object<'_>, meta: &
     expect("mcp-protocol-version", &meta.text(META_VERSION).unwrap_or_default())?;
     expect(METHOD, method)?;
     if let Some(key) = Method::parse(method, Era::Modern).and_then(Method::named_by) {
-        let name = params
-            .text(key)
-            .ok_or_else(|| RpcError::new(INVALID_PARAMS, format!("`{method}` needs the parameter `{key}`, a string")))?;
+        let name = params.text(key).ok_or_else(|| {
+            RpcError::new(INVALID_PARAMS, format!("`{method}` needs the parameter `{key}`, a string"))
+        })?;
         expect(NAME, &name)?;
     } else if headers.contains_key(NAME) {
         // Not required here, but if it is there it must not contradict what routers downstream may believe.
@@ -185,9 +202,9 @@ fn header<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<Cow<'h, str>>
     if values.next().is_some() {
         return Err(RpcError::new(HEADER_MISMATCH, format!("header `{name}` comes twice")));
     }
-    let text = value
-        .to_str()
-        .map_err(|_| RpcError::new(HEADER_MISMATCH, format!("header `{name}` is not visible ASCII: use =?base64?..?=")))?;
+    let text = value.to_str().map_err(|_| {
+        RpcError::new(HEADER_MISMATCH, format!("header `{name}` is not visible ASCII: use =?base64?..?="))
+    })?;
     Ok(Some(Cow::Borrowed(text.trim_matches([' ', '\t']))))
 }
 
@@ -202,7 +219,9 @@ pub(crate) fn decode(value: &str) -> Option<Cow<'_, str>> {
 
 /// Applies the Base64 sentinel where a mirrored value needs it.
 pub(crate) fn encode(value: &str) -> Cow<'_, str> {
-    let plain = value.bytes().all(|c| (0x20..0x7f).contains(&c)) && value.trim() == value && !value.starts_with("=?base64?");
+    let plain = value.bytes().all(|c| (0x20..0x7f).contains(&c))
+        && value.trim() == value
+        && !value.starts_with("=?base64?");
     if plain && !value.is_empty() {
         Cow::Borrowed(value)
     } else {
@@ -225,8 +244,10 @@ pub(crate) fn check_mirrored(call: &Call<'_>, mirrored: &[(String, Vec<String>)]
         call.params.get("arguments").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     for (name, path) in mirrored {
         let full = format!("{PARAM}{}", name.to_ascii_lowercase());
-        let mut values = call.param_headers.iter().filter(|(key, _)| key.as_str() == full).map(|(_, value)| value);
-        let argument = path.iter().try_fold(&arguments, |value, key| value.get(key)).filter(|value| !value.is_null());
+        let mut values =
+            call.param_headers.iter().filter(|(key, _)| key.as_str() == full).map(|(_, value)| value);
+        let argument =
+            path.iter().try_fold(&arguments, |value, key| value.get(key)).filter(|value| !value.is_null());
         let refuse = |why: &str| RpcError::new(HEADER_MISMATCH, format!("header `Mcp-Param-{name}` {why}"));
         match (argument, values.next()) {
             (None, None) => {}

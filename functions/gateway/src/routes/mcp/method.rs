@@ -60,7 +60,9 @@ impl Method {
         };
         let known = match method {
             Self::Discover | Self::Listen => era == Era::Modern,
-            Self::Initialize | Self::Ping | Self::SetLevel | Self::Subscribe | Self::Unsubscribe => era != Era::Modern,
+            Self::Initialize | Self::Ping | Self::SetLevel | Self::Subscribe | Self::Unsubscribe => {
+                era != Era::Modern
+            }
             Self::ListTools
             | Self::CallTool
             | Self::ListPrompts

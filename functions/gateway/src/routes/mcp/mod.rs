@@ -137,7 +137,10 @@ fn refuse_early<S>(gateway: &Gateway, request: &Request<Bytes>) -> Option<Respon
         Some(RpcError::new(INVALID_REQUEST, why).with_status(status).answer(None, None))
     };
     let headers = request.headers();
-    let host = headers.get(header::HOST).map(HeaderValue::to_str).or_else(|| request.uri().authority().map(|host| Ok(host.as_str())));
+    let host = headers
+        .get(header::HOST)
+        .map(HeaderValue::to_str)
+        .or_else(|| request.uri().authority().map(|host| Ok(host.as_str())));
     if !matches!(host, Some(Ok(host)) if gateway.settings.is_our_host(host)) {
         return refuse(StatusCode::FORBIDDEN, "this gateway has another name: use the URL you were given");
     }
@@ -147,9 +150,12 @@ fn refuse_early<S>(gateway: &Gateway, request: &Request<Bytes>) -> Option<Respon
         return refuse(StatusCode::FORBIDDEN, "pages of this origin may not call this gateway");
     }
     if !matches!(*request.method(), HttpMethod::POST | HttpMethod::OPTIONS) {
-        let mut response = RpcError::new(INVALID_REQUEST, "send each message in a POST; there are no sessions and no GET stream here")
-            .with_status(StatusCode::METHOD_NOT_ALLOWED)
-            .answer(None, None);
+        let mut response = RpcError::new(
+            INVALID_REQUEST,
+            "send each message in a POST; there are no sessions and no GET stream here",
+        )
+        .with_status(StatusCode::METHOD_NOT_ALLOWED)
+        .answer(None, None);
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
         return Some(response);
     }
@@ -174,7 +180,9 @@ fn preflight<S>() -> Response<Body<S>> {
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("authorization, content-type, accept, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id"),
+        HeaderValue::from_static(
+            "authorization, content-type, accept, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id",
+        ),
     );
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response
@@ -202,9 +210,10 @@ async fn post<P: Platform>(
             let (era, id) = (call.era, call.id.clone());
             match dispatch(&context, *call).await {
                 Ok(Answer::Response(response)) => response,
-                Ok(Answer::Result(result)) => {
-                    answer(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{{result}}}}}"#, id.get()))
-                }
+                Ok(Answer::Result(result)) => answer(
+                    StatusCode::OK,
+                    format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{{result}}}}}"#, id.get()),
+                ),
                 Err(failure) => render(&context, era, &id, failure),
             }
         }
@@ -220,7 +229,10 @@ async fn post<P: Platform>(
     }
 }
 
-async fn dispatch<P: Platform>(context: &Context<'_, P>, call: Call<'_>) -> Result<Answer<P::Stream>, Failure> {
+async fn dispatch<P: Platform>(
+    context: &Context<'_, P>,
+    call: Call<'_>,
+) -> Result<Answer<P::Stream>, Failure> {
     match call.method {
         Method::Discover => discover::discover(context).await.map(Answer::Result),
         Method::Initialize => discover::initialize(context, &call).await.map(Answer::Result),
@@ -233,7 +245,9 @@ async fn dispatch<P: Platform>(context: &Context<'_, P>, call: Call<'_>) -> Resu
         Method::ListTemplates => items::list(context, &call, &items::TEMPLATES).await.map(Answer::Result),
         Method::CallTool => call::tool(context, call).await.map(Answer::Response),
         Method::GetPrompt => call::item(context, call, "name", Action::GetPrompt).await.map(Answer::Response),
-        Method::ReadResource => call::item(context, call, "uri", Action::ReadResource).await.map(Answer::Response),
+        Method::ReadResource => {
+            call::item(context, call, "uri", Action::ReadResource).await.map(Answer::Response)
+        }
         Method::Complete => complete::complete(context, call).await.map(Answer::Response),
         Method::Listen => listen::listen(context, call).await.map(Answer::Response),
     }
@@ -249,7 +263,9 @@ fn render<P: Platform>(
     let era = Some(era);
     match failure {
         Failure::Rpc(error) => error.answer(era, Some(id)),
-        Failure::Refusal(Refusal::Identity(error)) => unproven(context.gateway, context.org, context.toolbox, &error),
+        Failure::Refusal(Refusal::Identity(error)) => {
+            unproven(context.gateway, context.org, context.toolbox, &error)
+        }
         Failure::Refusal(refusal @ Refusal::NoToolbox(_)) => RpcError::of(Fault::Denied, refusal.to_string())
             .with_status(StatusCode::NOT_FOUND)
             .answer(era, Some(id)),
@@ -270,7 +286,12 @@ fn render<P: Platform>(
 }
 
 /// 401 with the challenge of RFC 9728 §5.1, or 503 where we could not find out.
-fn unproven<S>(gateway: &Gateway, org: &OrgName, toolbox: &ToolboxName, error: &IdentityError) -> Response<Body<S>> {
+fn unproven<S>(
+    gateway: &Gateway,
+    org: &OrgName,
+    toolbox: &ToolboxName,
+    error: &IdentityError,
+) -> Response<Body<S>> {
     if let IdentityError::Platform(cause) = error {
         Fault::Platform.log(&cause.to_string());
         return RpcError::of(Fault::Platform, error.to_string()).answer(None, None);
@@ -302,12 +323,22 @@ fn open_cursor<P: Platform>(context: &Context<'_, P>, call: &Call<'_>) -> Result
         .vault
         .open(crate::vault::Purpose::Cursor, &cursor_context(context, call.method), &cursor)
         .map(Some)
-        .map_err(|_| RpcError::new(error::INVALID_PARAMS, "the cursor is not one of this list: start again without one"))
+        .map_err(|_| {
+            RpcError::new(
+                error::INVALID_PARAMS,
+                "the cursor is not one of this list: start again without one",
+            )
+        })
 }
 
 /// Seals a cursor.
 fn seal_cursor<P: Platform>(context: &Context<'_, P>, method: Method, plain: &[u8]) -> Option<String> {
-    context.gateway.vault.seal(context.platform, crate::vault::Purpose::Cursor, &cursor_context(context, method), plain)
+    context.gateway.vault.seal(
+        context.platform,
+        crate::vault::Purpose::Cursor,
+        &cursor_context(context, method),
+        plain,
+    )
 }
 
 /// `,"ttlMs":…,"cacheScope":"private"` for modern clients: what policy filters is never public.

@@ -27,7 +27,12 @@ pub(super) fn message(call: &Call<'_>, mut params: Object<'_>, name: Option<Stri
 /// A message of our own making, such as one page of a list.
 pub(super) fn own(method: Method, id: &RawValue, call: &Call<'_>, mut params: Object<'_>) -> Message {
     params.set("_meta", meta(call).to_raw());
-    Message { method: method.as_str(), name: None, param_headers: Vec::new(), body: body(id, method, &params) }
+    Message {
+        method: method.as_str(),
+        name: None,
+        param_headers: Vec::new(),
+        body: body(id, method, &params),
+    }
 }
 
 /// `_meta` of a message of our own, on nobody's behalf.
@@ -68,7 +73,10 @@ fn meta<'a>(call: &Call<'a>) -> Object<'a> {
             meta.put(META_VERSION, &MODERN);
             // Without a session nobody could answer a request of the server, so none may be made.
             meta.set(META_CAPABILITIES, raw("{}".to_owned()));
-            meta.put(META_CLIENT, &serde_json::json!({ "name": "ambit", "version": env!("CARGO_PKG_VERSION") }));
+            meta.put(
+                META_CLIENT,
+                &serde_json::json!({ "name": "ambit", "version": env!("CARGO_PKG_VERSION") }),
+            );
             meta.put(META_LOG_LEVEL, &LEGACY_LOG_LEVEL);
         }
     }

@@ -19,10 +19,14 @@ const TTL_MS: u64 = 60_000;
 pub(super) async fn list<P: Platform>(context: &Context<'_, P>, call: &Call<'_>) -> Result<String, Failure> {
     let after = open_cursor(context, call)?.and_then(|bytes| String::from_utf8(bytes).ok());
     let found = targets::tools(context.platform, context.credential, (context.org, context.toolbox)).await?;
-    let (visit, tools) = walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
+    let (visit, tools) =
+        walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
 
     let list = policies::ListRequest {
-        principal: visit.principal(tools.iter().map(|(server, _)| server), tools.iter().map(|(server, tool)| (server, tool))),
+        principal: visit.principal(
+            tools.iter().map(|(server, _)| server),
+            tools.iter().map(|(server, tool)| (server, tool)),
+        ),
         action: Action::ListTool,
         context: visit.context(None)?,
     };
@@ -41,9 +45,12 @@ pub(super) async fn list<P: Platform>(context: &Context<'_, P>, call: &Call<'_>)
     visible.retain(|(name, ..)| seen.insert(name.clone()));
 
     let about = visit.about(call.method.as_str(), None, None, None);
-    audit::note(context.platform, &about, format!("{} of {} tools are visible", visible.len(), tools.len())).await?;
+    audit::note(context.platform, &about, format!("{} of {} tools are visible", visible.len(), tools.len()))
+        .await?;
 
-    let start = after.map_or(0, |after| visible.iter().position(|(name, ..)| *name == after).map_or(visible.len(), |at| at + 1));
+    let start = after.map_or(0, |after| {
+        visible.iter().position(|(name, ..)| *name == after).map_or(visible.len(), |at| at + 1)
+    });
     let page: Vec<_> = visible.iter().skip(start).take(PAGE).collect();
     let mut out = String::from("\"tools\":[");
     for (index, (name, _, tool)) in page.iter().enumerate() {
