@@ -121,6 +121,19 @@ async fn calls(scene: &Scene) {
         assert!(answer["result"].get("resultType").is_none());
         assert_eq!(scene.agent.legacy(version, "ping", json!({})).await.json().await["result"], json!({}));
     }
+    // Batches, which 2025-03-26 has and no other revision.
+    let batch = json!([
+        { "jsonrpc": "2.0", "id": "a", "method": "tools/call", "params": { "name": "fixture__echo", "arguments": { "text": "one" } } },
+        { "jsonrpc": "2.0", "method": "notifications/initialized" },
+        { "jsonrpc": "2.0", "id": "b", "method": "tools/call", "params": { "name": "nope", "arguments": {} } },
+    ]);
+    let answers = scene.agent.post(&[], batch.to_string()).await.json().await;
+    assert_eq!((answers[0]["id"].as_str(), text(&answers[0])), (Some("a"), "one"));
+    assert_eq!((answers[1]["id"].as_str(), answers[1]["error"]["code"].as_i64()), (Some("b"), Some(-32602)));
+    assert_eq!(answers.as_array().unwrap().len(), 2);
+    let newer = [("mcp-protocol-version".to_owned(), "2025-06-18".to_owned())];
+    assert_eq!(scene.agent.post(&newer, batch.to_string()).await.status, StatusCode::BAD_REQUEST);
+
     let params = json!({ "protocolVersion": "1999-01-01", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } });
     let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params }).to_string();
     assert_eq!(scene.agent.post(&[], body).await.json().await["result"]["protocolVersion"], "2025-11-25");

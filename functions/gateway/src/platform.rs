@@ -17,7 +17,7 @@ use crate::secret::Secret;
 #[expect(async_fn_in_trait, reason = "the core's futures are not Send, by design: see the module's words")]
 pub trait Platform: Clone + 'static {
     /// The body of an HTTP response, as it comes in.
-    type Stream: Stream<Item = Result<Bytes, PlatformError>> + 'static;
+    type Stream: Stream<Item = Result<Bytes, PlatformError>> + Unpin + 'static;
 
     /// Sends an HTTP request and answers as soon as the response's head is there. Dropping the body cancels the request.
     /// Redirects are never followed.

@@ -1,6 +1,7 @@
 //! `/mcp/{org}/{toolbox}`: Model Context Protocol 2026-07-28 and, on the same URL, its handshake revisions, without sessions.
 
 mod answer;
+mod batch;
 mod call;
 mod complete;
 mod discover;
@@ -188,6 +189,15 @@ fn preflight<S>() -> Response<Body<S>> {
     response
 }
 
+/// Who speaks with what: the same for every message of a POST.
+struct Parties<'a, P: Platform> {
+    gateway: &'a Gateway,
+    platform: &'a P,
+    org: &'a OrgName,
+    toolbox: &'a ToolboxName,
+    credential: Credential,
+}
+
 async fn post<P: Platform>(
     gateway: &Gateway,
     platform: &P,
@@ -196,24 +206,35 @@ async fn post<P: Platform>(
     toolbox: &ToolboxName,
 ) -> Response<Body<P::Stream>> {
     let headers = request.headers();
-    let message = message::read(headers, request.body());
     let audience = metadata::resource(gateway, org, toolbox);
     let credential = match identity::credential(platform, &gateway.tokens, headers, org, &audience).await {
         Ok(credential) => credential,
         // Whoever sends nonsense without a credential is told first that one is needed.
         Err(error) => return unproven(gateway, org, toolbox, &error),
     };
+    let parties = Parties { gateway, platform, org, toolbox, credential };
+    if batch::is_one(request.body()) {
+        return batch::serve(&parties, headers, request.body()).await;
+    }
+    one(&parties, message::read(headers, request.body())).await
+}
+
+/// Answers one message.
+async fn one<P: Platform>(
+    parties: &Parties<'_, P>,
+    message: Result<Message<'_>, Box<Refused>>,
+) -> Response<Body<P::Stream>> {
     match message {
         Ok(Message::Call(call)) => {
             let traceparent = call.meta.text("traceparent").map(|text| message::shorten(&text));
-            let context = Context { gateway, platform, org, toolbox, credential: &credential, traceparent };
+            let Parties { gateway, platform, org, toolbox, credential } = parties;
+            let context = Context { gateway, platform: *platform, org, toolbox, credential, traceparent };
             let (era, id) = (call.era, call.id.clone());
             match dispatch(&context, *call).await {
                 Ok(Answer::Response(response)) => response,
-                Ok(Answer::Result(result)) => answer(
-                    StatusCode::OK,
-                    format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{{result}}}}}"#, id.get()),
-                ),
+                Ok(Answer::Result(result)) => {
+                    answer(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{{result}}}}}"#, id.get()))
+                }
                 Err(failure) => render(&context, era, &id, failure),
             }
         }
