@@ -107,11 +107,18 @@ async fn calls(scene: &Scene) {
         let params = json!({ "protocolVersion": version, "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } });
         let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params }).to_string();
         let hello = scene.agent.post(&[], body).await;
-        assert_eq!(hello.header("mcp-session-id"), "", "there are no sessions");
+        let session = hello.header("mcp-session-id").to_owned();
         let hello = hello.json().await;
         assert_eq!(hello["result"]["protocolVersion"], version);
         let note = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }).to_string();
         assert_eq!(scene.agent.post(&[], note).await.status, StatusCode::ACCEPTED);
+        // The session is a sealed note that the client carries: ours to read, nobody else's to use, and optional.
+        let carried = |session: &str| vec![("mcp-protocol-version".to_owned(), version.to_owned()), ("mcp-session-id".to_owned(), session.to_owned())];
+        let ping = json!({ "jsonrpc": "2.0", "id": 5, "method": "ping" }).to_string();
+        assert_eq!(scene.agent.post(&carried(&session), ping.clone()).await.status, StatusCode::OK);
+        assert_eq!(scene.agent.post(&carried("made-up"), ping.clone()).await.status, StatusCode::NOT_FOUND);
+        let other = scene.operator.agent("other", "main").await;
+        assert_eq!(other.post(&carried(&session), ping.clone()).await.status, StatusCode::NOT_FOUND);
         let list = scene.agent.legacy(version, "tools/list", json!({})).await.json().await;
         assert!(list["result"]["tools"].as_array().unwrap().len() > 10);
         assert!(list["result"].get("ttlMs").is_none() && list["result"].get("resultType").is_none());

@@ -19,6 +19,8 @@ pub(crate) enum Purpose {
     RequestState,
     /// `nextCursor` of a list.
     Cursor,
+    /// `Mcp-Session-Id` of a legacy client.
+    Session,
 }
 
 impl Purpose {
@@ -26,6 +28,7 @@ impl Purpose {
         match self {
             Self::RequestState => "ambit/v1/request-state",
             Self::Cursor => "ambit/v1/cursor",
+            Self::Session => "ambit/v1/session",
         }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Dev) -> Result<(), Failure> {
         Ok::<_, Failure>(Gateway::new(base.clone(), &platform)?.provisioner_key())
     })??;
     let provisioner = provision::start(&options.docker, &key)?;
-    let settings = base.provisioner(Some(provisioner.url.clone()));
+    let settings = base.provisioner(provisioner.url.clone());
 
     let (stop, stopped) = channel::channel(false);
     stop_on_signal(stop)?;

@@ -9,7 +9,8 @@ use tokio::runtime::Runtime;
 use crate::operate::Failure;
 
 pub(super) struct Running {
-    pub(super) url: String,
+    /// Where it is; `None` where there is no Docker for it.
+    pub(super) url: Option<String>,
     docker: String,
     runtime: Runtime,
 }
@@ -22,7 +23,13 @@ pub(super) fn start(docker: &str, key: &Secret) -> Result<Running, Failure> {
         .enable_all()
         .build()?;
     let key = SharedKey::parse(key.expose().as_bytes())?;
-    let provisioner = Provisioner::connect(&[docker.to_owned()], key, provisioner::Settings::default())?;
+    let docker = docker.to_owned();
+    // Without Docker there are still remote servers; `build` tells what is missing.
+    let Ok(provisioner) =
+        Provisioner::connect(std::slice::from_ref(&docker), key, provisioner::Settings::default())
+    else {
+        return Ok(Running { url: None, docker, runtime });
+    };
     let listener = runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0)))?;
     let url = format!("http://{}", listener.local_addr()?);
     runtime.spawn(provisioner.background());
@@ -32,7 +39,7 @@ pub(super) fn start(docker: &str, key: &Secret) -> Result<Running, Failure> {
             tracing::error!(%error, "the provisioner stopped");
         }
     });
-    Ok(Running { url, docker: docker.to_owned(), runtime })
+    Ok(Running { url: Some(url), docker, runtime })
 }
 
 impl Running {

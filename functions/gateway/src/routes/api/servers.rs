@@ -51,7 +51,9 @@ pub(super) async fn put_server<P: Platform>(
             if url::Url::parse(url)
                 .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) => {}
         _ => {
-            return Err(ApiError::Malformed("a server has either `workload` or `url` (http or https)".into()));
+            return Err(ApiError::Malformed(
+                "a server has either `workload` or `url` (http or https)".into(),
+            ));
         }
     }
     let now = desk.platform.now();

@@ -27,8 +27,9 @@ use crate::upstream::{UpstreamError, is_event_stream, is_json, read_whole, refus
 use crate::vault::{Purpose, Vault};
 use crate::walk::Visit;
 
-/// A silent stream gets a comment this often, so that nothing between us and the client takes it for dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A silent stream gets a comment this often, so that nothing between us and the client takes it for dead, and so that hosts which
+/// notice a client's departure only when they write to it (workerd) notice it soon.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// What an answer has to be made fit for.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ pub(super) struct Relay<P: Platform> {
     method: Method,
     id: Box<RawValue>,
     wants_log: bool,
+    takes_urls: bool,
     binding: Vec<u8>,
     limit: Duration,
     conclusion: Conclusion<P>,
@@ -62,6 +64,7 @@ impl<P: Platform> Relay<P> {
             id: call.id.clone(),
             // Modern clients get log messages only if they ask; legacy ones can't ask per call.
             wants_log: call.era != Era::Modern || call.meta.has(META_LOG_LEVEL),
+            takes_urls: call.takes_urls,
             binding,
             limit: visit.gateway.settings.call_limit,
             conclusion,
@@ -217,7 +220,7 @@ impl<P: Platform> Relay<P> {
                 Some(serde_json::json!({ "mode": "url", "elicitationId": key, "url": url, "message": message }))
             })
             .collect();
-        if revision == Legacy::November2025 && !urls.is_empty() {
+        if revision == Legacy::November2025 && self.takes_urls && !urls.is_empty() {
             let error = RpcError::new(URL_ELICITATION_REQUIRED, "open the given URL first, then call again")
                 .with_data(serde_json::json!({ "elicitations": urls }));
             return Rewritten {

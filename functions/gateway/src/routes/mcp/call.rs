@@ -17,7 +17,7 @@ use crate::store::targets;
 use crate::toolboxes::{Server, names};
 use crate::upstream;
 use crate::vault::Purpose;
-use crate::walk::{self, Visit};
+use crate::walk::Visit;
 
 /// Calls a tool.
 pub(super) async fn tool<P: Platform>(
@@ -27,8 +27,7 @@ pub(super) async fn tool<P: Platform>(
     let public = parameter(&call, "name")?;
     let place = (context.org, context.toolbox);
     let found = targets::tool(context.platform, context.credential, place, &public).await?;
-    let (visit, target) =
-        walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
+    let (visit, target) = context.enter(call.method, found).await?;
     let Some((server, tool)) = target else {
         return Err(visit.refuse_unknown(call.method.as_str(), &public).await?.into());
     };
@@ -59,8 +58,7 @@ pub(super) async fn item<P: Platform>(
     let asked = parameter(&call, key)?;
     let found =
         targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
-    let (visit, servers) =
-        walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
+    let (visit, servers) = context.enter(call.method, found).await?;
     let Some((server, name)) = owner(&servers, action, &asked) else {
         return Err(visit.refuse_unknown(call.method.as_str(), &asked).await?.into());
     };

@@ -13,7 +13,7 @@ use crate::body::Body;
 use crate::json::Object;
 use crate::platform::Platform;
 use crate::store::targets;
-use crate::{upstream, walk};
+use crate::upstream;
 
 pub(super) async fn complete<P: Platform>(
     context: &Context<'_, P>,
@@ -39,8 +39,7 @@ pub(super) async fn complete<P: Platform>(
 
     let found =
         targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
-    let (visit, servers) =
-        walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
+    let (visit, servers) = context.enter(call.method, found).await?;
     let Some((server, name)) = owner(&servers, action, &asked) else {
         return Err(visit.refuse_unknown(call.method.as_str(), &asked).await?.into());
     };

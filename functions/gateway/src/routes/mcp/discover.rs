@@ -1,16 +1,19 @@
 //! What a toolbox offers: `server/discover`, and its legacy form, `initialize`.
 
+use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::error::{INVALID_PARAMS, RpcError};
+use super::error::{INVALID_PARAMS, RpcError, answer};
 use super::message::Call;
 use super::method::Method;
 use super::revision::{Era, Legacy, META_SERVER, MODERN};
+use super::session::Session;
 use super::{Context, Failure};
+use crate::body::Body;
 use crate::platform::Platform;
 use crate::store::targets;
 use crate::toolboxes::Server;
-use crate::walk;
+use crate::walk::Visit;
 
 /// How long clients may keep what a toolbox offers, in milliseconds.
 const TTL_MS: u64 = 300_000;
@@ -50,7 +53,7 @@ impl Discovered {
 }
 
 pub(super) async fn discover<P: Platform>(context: &Context<'_, P>) -> Result<String, Failure> {
-    let servers = servers(context, Method::Discover).await?;
+    let (_, servers) = servers(context, Method::Discover).await?;
     let mut result = json!({
         "supportedVersions": [MODERN, Legacy::November2025.as_str(), Legacy::June2025.as_str(), Legacy::March2025.as_str()],
         "capabilities": capabilities(&servers, Era::Modern),
@@ -68,13 +71,13 @@ pub(super) async fn discover<P: Platform>(context: &Context<'_, P>) -> Result<St
 pub(super) async fn initialize<P: Platform>(
     context: &Context<'_, P>,
     call: &Call<'_>,
-) -> Result<String, Failure> {
+) -> Result<Response<Body<P::Stream>>, Failure> {
     let asked = call
         .params
         .text("protocolVersion")
         .ok_or_else(|| RpcError::new(INVALID_PARAMS, "`initialize` needs `protocolVersion`, a string"))?;
     let revision = Legacy::parse(&asked).unwrap_or(Legacy::November2025);
-    let servers = servers(context, Method::Initialize).await?;
+    let (visit, servers) = servers(context, Method::Initialize).await?;
     let mut result = json!({
         "protocolVersion": revision.as_str(),
         "capabilities": capabilities(&servers, Era::Legacy(revision)),
@@ -83,7 +86,11 @@ pub(super) async fn initialize<P: Platform>(
     if let (Some(instructions), Some(result)) = (instructions(&servers), result.as_object_mut()) {
         result.insert("instructions".into(), instructions.into());
     }
-    Ok(members(&result))
+    let session = Session::new(context.platform, revision, &client_capabilities(call), visit.caller.agent_id);
+    let mut response =
+        answer(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, call.id.get()));
+    session.attach(context, &mut response);
+    Ok(response)
 }
 
 /// `ping`, `logging/setLevel` and the subscription requests of legacy clients: known callers get an empty result. There is no session
@@ -94,18 +101,22 @@ pub(super) async fn acknowledge<P: Platform>(
 ) -> Result<String, Failure> {
     let found =
         targets::toolbox(context.platform, context.credential, (context.org, context.toolbox)).await?;
-    walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
+    context.enter(call.method, found).await?;
     Ok(String::new())
 }
 
-async fn servers<P: Platform>(
-    context: &Context<'_, P>,
+fn client_capabilities(call: &Call<'_>) -> Map<String, Value> {
+    call.params.get("capabilities").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+async fn servers<'a, P: Platform>(
+    context: &Context<'a, P>,
     method: Method,
-) -> Result<Vec<(Server, Discovered)>, Failure> {
+) -> Result<(Visit<'a, P>, Vec<(Server, Discovered)>), Failure> {
     let found =
         targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
-    let (_, servers) = walk::enter(context.gateway, context.platform, context.address(method), found).await?;
-    Ok(servers.into_iter().map(|(server, discovered)| (server, Discovered::parse(&discovered))).collect())
+    let (visit, servers) = context.enter(method, found).await?;
+    Ok((visit, servers.into_iter().map(|(server, said)| (server, Discovered::parse(&said))).collect()))
 }
 
 /// What the servers can do together, as far as we relay it.

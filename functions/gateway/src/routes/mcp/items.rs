@@ -19,7 +19,7 @@ use crate::platform::Platform;
 use crate::store::targets;
 use crate::toolboxes::{Server, names};
 use crate::upstream::{self, UpstreamError};
-use crate::walk::{self, Visit};
+use crate::walk::Visit;
 
 /// How long clients may keep a list, and one that lacks a server, in milliseconds.
 const TTL_MS: u64 = 60_000;
@@ -62,8 +62,7 @@ pub(super) async fn list<P: Platform>(
         open_cursor(context, call)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let found =
         targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
-    let (visit, servers) =
-        walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
+    let (visit, servers) = context.enter(call.method, found).await?;
 
     let asked: Vec<(&Server, Option<&String>)> = servers
         .iter()

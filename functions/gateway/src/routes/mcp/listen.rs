@@ -25,9 +25,9 @@ use crate::store::targets;
 use crate::toolboxes::Server;
 use crate::upstream;
 use crate::upstream::events::{Decoder, event, keep_alive};
-use crate::walk::{self, Visit};
+use crate::walk::Visit;
 
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// A notification is small, in bytes.
 const NOTIFICATION: usize = 1024 * 1024;
 
@@ -56,8 +56,7 @@ pub(super) async fn listen<P: Platform>(
         )?;
     let found =
         targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
-    let (visit, servers) =
-        walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
+    let (visit, servers) = context.enter(call.method, found).await?;
 
     let ears = ears(&visit, &servers, &asked)?;
     let opened = join_all(ears.iter().map(|ear| open(&visit, &call, ear))).await;

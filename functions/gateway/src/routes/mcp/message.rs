@@ -39,6 +39,8 @@ pub(crate) struct Call<'a> {
     pub(crate) meta: Object<'a>,
     /// `Mcp-Param-*` headers, as they came.
     pub(crate) param_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whether a legacy client said in its handshake that it can be sent to a URL.
+    pub(crate) takes_urls: bool,
 }
 
 /// A refused message: the error, and what is known of its id and era.
@@ -103,7 +105,7 @@ pub(crate) fn read_text<'a>(headers: &HeaderMap, text: &'a str) -> Result<Messag
         refuse(RpcError::new(METHOD_NOT_FOUND, format!("no method `{}` here", shorten(&name))))
     })?;
     let param_headers = if era == Era::Modern { param_headers(headers) } else { Vec::new() };
-    Ok(Message::Call(Box::new(Call { era, id, method, params, meta, param_headers })))
+    Ok(Message::Call(Box::new(Call { era, id, method, params, meta, param_headers, takes_urls: false })))
 }
 
 fn read_id(message: &Object<'_>) -> Result<Option<Box<RawValue>>, RpcError> {

@@ -12,6 +12,7 @@ mod message;
 mod method;
 mod outbound;
 mod revision;
+mod session;
 mod tools;
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use self::error::{INVALID_REQUEST, RpcError};
 use self::message::{Call, Message, Refused};
 use self::method::Method;
 use self::revision::Era;
+use self::session::Session;
 use super::metadata;
 use crate::Gateway;
 use crate::body::Body;
@@ -31,8 +33,9 @@ use crate::error::Fault;
 use crate::identity::{self, IdentityError};
 use crate::platform::Platform;
 use crate::store::callers::Credential;
+use crate::store::targets::Found;
 use crate::upstream::UpstreamError;
-use crate::walk::{Address, Refusal};
+use crate::walk::{self, Address, Refusal, Visit};
 
 pub(crate) use answer::read_message;
 pub(crate) use discover::Discovered;
@@ -87,9 +90,19 @@ struct Context<'a, P: Platform> {
     toolbox: &'a ToolboxName,
     credential: &'a Credential,
     traceparent: Option<String>,
+    session: Option<Session>,
 }
 
-impl<P: Platform> Context<'_, P> {
+impl<'a, P: Platform> Context<'a, P> {
+    /// Steps 2 and 3 of the walk, and whether the session that a legacy client carries is its own.
+    async fn enter<T>(&self, method: Method, found: Found<T>) -> Result<(Visit<'a, P>, T), Failure> {
+        let entered = walk::enter(self.gateway, self.platform, self.address(method), found).await?;
+        match &self.session {
+            Some(session) if !session.is_of(&entered.0.caller.agent_id) => Err(session::gone().into()),
+            _ => Ok(entered),
+        }
+    }
+
     fn address(&self, method: Method) -> Address<'_> {
         Address {
             org: self.org,
@@ -127,7 +140,10 @@ pub(crate) async fn serve<P: Platform>(
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::VARY, HeaderValue::from_static("origin"));
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("www-authenticate"));
+        headers.insert(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("www-authenticate, mcp-session-id"),
+        );
     }
     response
 }
@@ -216,25 +232,44 @@ async fn post<P: Platform>(
     if batch::is_one(request.body()) {
         return batch::serve(&parties, headers, request.body()).await;
     }
-    one(&parties, message::read(headers, request.body())).await
+    one(&parties, headers, message::read(headers, request.body())).await
 }
 
 /// Answers one message.
 async fn one<P: Platform>(
     parties: &Parties<'_, P>,
+    headers: &HeaderMap,
     message: Result<Message<'_>, Box<Refused>>,
 ) -> Response<Body<P::Stream>> {
     match message {
-        Ok(Message::Call(call)) => {
+        Ok(Message::Call(mut call)) => {
             let traceparent = call.meta.text("traceparent").map(|text| message::shorten(&text));
             let Parties { gateway, platform, org, toolbox, credential } = parties;
-            let context = Context { gateway, platform: *platform, org, toolbox, credential, traceparent };
+            let mut context = Context {
+                gateway,
+                platform: *platform,
+                org,
+                toolbox,
+                credential,
+                traceparent,
+                session: None,
+            };
             let (era, id) = (call.era, call.id.clone());
+            if era != Era::Modern && call.method != Method::Initialize {
+                match session::read(&context, headers) {
+                    Ok(session) => {
+                        call.takes_urls = session.as_ref().is_some_and(Session::takes_urls);
+                        context.session = session;
+                    }
+                    Err(error) => return error.answer(Some(era), Some(&id)),
+                }
+            }
             match dispatch(&context, *call).await {
                 Ok(Answer::Response(response)) => response,
-                Ok(Answer::Result(result)) => {
-                    answer(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{{result}}}}}"#, id.get()))
-                }
+                Ok(Answer::Result(result)) => answer(
+                    StatusCode::OK,
+                    format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{{result}}}}}"#, id.get()),
+                ),
                 Err(failure) => render(&context, era, &id, failure),
             }
         }
@@ -256,7 +291,7 @@ async fn dispatch<P: Platform>(
 ) -> Result<Answer<P::Stream>, Failure> {
     match call.method {
         Method::Discover => discover::discover(context).await.map(Answer::Result),
-        Method::Initialize => discover::initialize(context, &call).await.map(Answer::Result),
+        Method::Initialize => discover::initialize(context, &call).await.map(Answer::Response),
         Method::Ping | Method::SetLevel | Method::Subscribe | Method::Unsubscribe => {
             discover::acknowledge(context, &call).await.map(Answer::Result)
         }

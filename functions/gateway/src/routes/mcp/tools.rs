@@ -9,7 +9,6 @@ use crate::json::{self, Object};
 use crate::platform::Platform;
 use crate::store::targets;
 use crate::toolboxes::{Server, Tool, names};
-use crate::walk;
 
 /// Tools on one page.
 const PAGE: usize = 500;
@@ -19,8 +18,7 @@ const TTL_MS: u64 = 60_000;
 pub(super) async fn list<P: Platform>(context: &Context<'_, P>, call: &Call<'_>) -> Result<String, Failure> {
     let after = open_cursor(context, call)?.and_then(|bytes| String::from_utf8(bytes).ok());
     let found = targets::tools(context.platform, context.credential, (context.org, context.toolbox)).await?;
-    let (visit, tools) =
-        walk::enter(context.gateway, context.platform, context.address(call.method), found).await?;
+    let (visit, tools) = context.enter(call.method, found).await?;
 
     let list = policies::ListRequest {
         principal: visit.principal(
