@@ -9,10 +9,13 @@ CREATE TABLE orgs (
   created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Content-addressed and immutable: publishing is a swap of orgs.policy_set.
+-- Content-addressed and immutable: publishing is a swap of orgs.policy_set. The first `built_in_files` files of the source are the
+-- product's; `built_in` is the hash of the set that they alone make, by which a newer build finds the sets that lack its guardrails.
 CREATE TABLE policy_sets (
   hash TEXT PRIMARY KEY,
   source TEXT NOT NULL,
+  built_in TEXT NOT NULL,
+  built_in_files INTEGER NOT NULL,
   created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 

@@ -16,6 +16,7 @@ mod routes;
 mod settings;
 mod store;
 mod toolboxes;
+mod upgrade;
 mod upstream;
 mod vault;
 mod walk;
@@ -85,12 +86,17 @@ impl Gateway {
         routes::route(self, platform, request).await
     }
 
-    /// Brings the database to the newest migration. Safe to call at every start.
+    /// Brings the database to the newest migration, and every organisation to the guardrails of this build. Safe to call at every start.
     ///
     /// # Errors
     /// The database failed; the gateway must not serve then.
     pub async fn migrate<P: Platform>(&self, platform: &P) -> Result<usize, PlatformError> {
-        store::migrations::up(platform).await
+        let taken = store::migrations::up(platform).await?;
+        let updated = upgrade::guardrails(platform).await?;
+        if updated > 0 {
+            tracing::info!(updated, "organisations got the guardrails of this version");
+        }
+        Ok(taken)
     }
 
     /// Takes migrations back until only `version` of them are left.

@@ -65,35 +65,10 @@ pub(crate) async fn server(
     one(platform, Statement::new(sql, [org.as_str().into(), name.as_str().into()]), |row| row.parse(0)).await
 }
 
-pub(crate) fn add_policy_set(hash: &Sha256Hex, source: String, now: Timestamp) -> Statement {
-    Statement::new(
-        "INSERT INTO policy_sets (hash, source, created_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-        [hash.as_str().into(), source.into(), now.0.into()],
-    )
-}
-
 pub(crate) fn add_org(id: &OrgId, name: &OrgName, policy_set: &Sha256Hex, now: Timestamp) -> Statement {
     Statement::new(
         "INSERT INTO orgs (id, name, policy_set, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
         [id.as_str().into(), name.as_str().into(), policy_set.as_str().into(), now.0.into()],
-    )
-}
-
-/// Makes another policy set the organisation's, if the expected one still is. One statement, so it is atomic everywhere.
-pub(crate) fn swap_policy_set(org: &OrgId, expected: &Sha256Hex, new: &Sha256Hex) -> Statement {
-    Statement::new(
-        "UPDATE orgs SET policy_set = ?3 WHERE id = ?1 AND policy_set = ?2 RETURNING id",
-        [org.as_str().into(), expected.as_str().into(), new.as_str().into()],
-    )
-}
-
-/// Adds to the history, if the swap before it took effect.
-pub(crate) fn add_policy_history(org: &OrgId, hash: &Sha256Hex, now: Timestamp, by: &str) -> Statement {
-    Statement::new(
-        "INSERT INTO policy_history (org_id, version, hash, published_at, published_by) \
-         SELECT ?1, COALESCE((SELECT MAX(version) FROM policy_history WHERE org_id = ?1), 0) + 1, ?2, ?3, ?4 \
-         WHERE EXISTS (SELECT 1 FROM orgs WHERE id = ?1 AND policy_set = ?2)",
-        [org.as_str().into(), hash.as_str().into(), now.0.into(), by.into()],
     )
 }
 

@@ -18,15 +18,12 @@ pub(super) async fn put_org<P: Platform>(platform: &P, name: &OrgName) -> Result
     }
     let now = platform.now();
     let source = PolicySource::with_built_in(Vec::new());
-    let (hash, text) = (source.hash(), text(&source)?);
+    let hash = source.hash();
     let id = OrgId::mint(now, random(platform));
     let note =
         audit::note_statement(platform, &about(&id, "org.create", None), format!("organisation `{name}`"))?;
-    let statements = vec![
-        store::admin::add_policy_set(&hash, text, now),
-        store::admin::add_org(&id, name, &hash, now),
-        note,
-    ];
+    let statements =
+        vec![store::policies::add(&source, now)?, store::admin::add_org(&id, name, &hash, now), note];
     platform.sql(Batch::write(statements)).await?;
     let org = store::admin::org(platform, name)
         .await?
@@ -65,16 +62,16 @@ pub(super) async fn publish<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) -> Re
     }
     let source = PolicySource::with_built_in(files);
     ::policies::compile(&source).map_err(|error| refused(&error))?;
-    let (hash, text) = (source.hash(), text(&source)?);
+    let hash = source.hash();
     let expected = replaces.unwrap_or_else(|| desk.org.policy_set.clone());
     if hash == desk.org.policy_set {
         return Ok(json!({ "hash": hash, "changed": false }));
     }
     let now = desk.platform.now();
     let statements = vec![
-        store::admin::add_policy_set(&hash, text, now),
-        store::admin::swap_policy_set(&desk.org.id, &expected, &hash),
-        store::admin::add_policy_history(&desk.org.id, &hash, now, "operator"),
+        store::policies::add(&source, now)?,
+        store::policies::swap(&desk.org.id, &expected, &hash),
+        store::policies::add_history(&desk.org.id, &hash, now, "operator"),
     ];
     let results = desk
         .change("policy.publish", format!("policy set {hash} is to replace {expected}"), statements)
@@ -90,8 +87,4 @@ pub(super) async fn publish<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) -> Re
 fn refused(error: &PublishError) -> ApiError {
     let details = error.problems().iter().map(ToString::to_string).collect::<Vec<_>>();
     ApiError::Refused { message: "the policies can't be published".to_owned(), details: json!(details) }
-}
-
-fn text(source: &PolicySource) -> Result<String, ApiError> {
-    serde_json::to_string(source).map_err(|error| ApiError::Malformed(error.to_string()))
 }
