@@ -2,6 +2,7 @@
 
 pub mod door;
 pub mod fixture;
+pub mod hermetic;
 pub mod issuer;
 pub mod mcp;
 pub mod memory;

@@ -68,7 +68,8 @@ async fn rmcp(url: &str, key: &str, lifecycle: ClientLifecycleMode) {
     let tools = client.list_all_tools().await.unwrap();
     assert!(tools.iter().any(|tool| tool.name == "echo"), "{mode}");
     let arguments = json!({ "text": "hello from outside" }).as_object().unwrap().clone();
-    let result = client.call_tool(CallToolRequestParams::new("echo").with_arguments(arguments)).await.unwrap();
+    let result =
+        client.call_tool(CallToolRequestParams::new("echo").with_arguments(arguments)).await.unwrap();
     assert_eq!(serde_json::to_value(&result).unwrap()["content"][0]["text"], "hello from outside", "{mode}");
     println!("rmcp: {mode}");
     client.cancel().await.unwrap();
