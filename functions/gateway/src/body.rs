@@ -3,8 +3,8 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use futures_util::Stream;
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _, pin_mut};
 use http_body::{Frame, SizeHint};
 
 use crate::platform::PlatformError;
@@ -66,4 +66,32 @@ where
             Self::Native(_) | Self::Events(_) => SizeHint::default(),
         }
     }
+}
+
+/// Reads a body to its end, up to `limit` bytes.
+pub(crate) async fn read_whole<S>(body: S, limit: usize) -> Result<Bytes, PlatformError>
+where
+    S: Stream<Item = Result<Bytes, PlatformError>>,
+{
+    pin_mut!(body);
+    let Some(first) = body.next().await.transpose()? else { return Ok(Bytes::new()) };
+    // Most answers come in one piece: no copy then.
+    let Some(second) = body.next().await.transpose()? else {
+        return if first.len() > limit { Err(too_large(limit)) } else { Ok(first) };
+    };
+    let mut whole = BytesMut::from(first);
+    whole.extend_from_slice(&second);
+    loop {
+        if whole.len() > limit {
+            return Err(too_large(limit));
+        }
+        match body.next().await.transpose()? {
+            Some(chunk) => whole.extend_from_slice(&chunk),
+            None => return Ok(whole.freeze()),
+        }
+    }
+}
+
+fn too_large(limit: usize) -> PlatformError {
+    PlatformError::Broken(format!("the answer is larger than {limit} bytes"))
 }

@@ -12,6 +12,7 @@ mod audit;
 mod error;
 mod identity;
 mod json;
+mod protocol;
 mod routes;
 mod settings;
 mod store;

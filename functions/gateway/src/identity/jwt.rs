@@ -14,9 +14,9 @@ use schemas::ids::{Sha256Hex, Timestamp};
 use schemas::names::OrgName;
 
 use super::IdentityError;
+use crate::body::read_whole;
 use crate::platform::{Platform, SignatureCheck};
 use crate::store::callers::{self, Credential, Issuer};
-use crate::upstream::read_whole;
 
 /// Clocks may differ by this much, in seconds.
 const LEEWAY: i64 = 30;

@@ -1,7 +1,10 @@
 //! Toolboxes, their servers and tools: what a call can be about.
 
 pub(crate) mod definition;
+mod discovered;
 pub(crate) mod names;
+
+pub(crate) use discovered::Discovered;
 
 use schemas::decision::{DefinitionState, OrgFacts, ServerFacts, Status, ToolFacts, Trust};
 use schemas::ids::{ServerId, Sha256Hex, ToolboxId};

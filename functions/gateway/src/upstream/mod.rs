@@ -5,14 +5,18 @@ mod provisioner;
 
 pub(crate) use provisioner::status as provisioner_status;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::future::{Either, select};
-use futures_util::{Stream, StreamExt as _, pin_mut};
+use futures_util::pin_mut;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 
+use schemas::provisioner::MAX_MESSAGE_BYTES;
+
+use self::events::Decoder;
 use crate::Gateway;
 use crate::audit::Intent;
+use crate::body::read_whole;
 use crate::platform::{Platform, PlatformError};
 use crate::toolboxes::{Place, Server, Toolbox};
 
@@ -118,10 +122,10 @@ fn request(url: &str, message: &Message) -> Result<Request<Bytes>, http::Error> 
     let mut request = Request::post(url)
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT, "application/json, text/event-stream")
-        .header("mcp-protocol-version", crate::routes::mcp::MODERN)
+        .header("mcp-protocol-version", crate::protocol::MODERN)
         .header("mcp-method", message.method);
     if let Some(name) = &message.name {
-        request = request.header("mcp-name", crate::routes::mcp::encode(name).as_ref());
+        request = request.header("mcp-name", crate::protocol::encode(name).as_ref());
     }
     for (name, value) in &message.param_headers {
         request = request.header(name, value);
@@ -152,30 +156,27 @@ pub(crate) fn refused_by(server: &Server, status: StatusCode) -> UpstreamError {
     }
 }
 
-/// Reads a body to its end, up to `limit` bytes.
-pub(crate) async fn read_whole<S>(body: S, limit: usize) -> Result<Bytes, PlatformError>
+/// Reads the one message of a response that is wanted whole: JSON, or the last event of a stream.
+pub(crate) async fn read_message<S>(server: &Server, response: Response<S>) -> Result<String, UpstreamError>
 where
-    S: Stream<Item = Result<Bytes, PlatformError>>,
+    S: futures_util::Stream<Item = Result<Bytes, PlatformError>>,
 {
-    pin_mut!(body);
-    let Some(first) = body.next().await.transpose()? else { return Ok(Bytes::new()) };
-    // Most answers come in one piece: no copy then.
-    let Some(second) = body.next().await.transpose()? else {
-        return if first.len() > limit { Err(too_large(limit)) } else { Ok(first) };
-    };
-    let mut whole = BytesMut::from(first);
-    whole.extend_from_slice(&second);
-    loop {
-        if whole.len() > limit {
-            return Err(too_large(limit));
-        }
-        match body.next().await.transpose()? {
-            Some(chunk) => whole.extend_from_slice(&chunk),
-            None => return Ok(whole.freeze()),
-        }
+    let failed = |reason: String| UpstreamError::Failed { server: server.name.to_string(), reason };
+    let streamed = is_event_stream(&response);
+    if !streamed && !is_json(&response) {
+        return Err(refused_by(server, response.status()));
     }
-}
-
-fn too_large(limit: usize) -> PlatformError {
-    PlatformError::Broken(format!("the answer is larger than {limit} bytes"))
+    let body = read_whole(response.into_body(), MAX_MESSAGE_BYTES)
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    if !streamed {
+        return String::from_utf8(body.to_vec()).map_err(|_| failed("its answer is not UTF-8".to_owned()));
+    }
+    let mut decoder = Decoder::new(MAX_MESSAGE_BYTES * 2);
+    decoder.push(&body).map_err(|error| failed(error.to_string()))?;
+    let mut last = None;
+    while let Some(data) = decoder.next() {
+        last = Some(data);
+    }
+    last.ok_or_else(|| failed("it ended the stream without an answer".to_owned()))
 }

@@ -11,8 +11,9 @@ use schemas::ids::Sha256Hex;
 use schemas::names::WorkloadName;
 use schemas::provisioner::{Problem, ProblemKind, SIGNATURE_HEADER, WorkloadSpec, signature_base};
 
-use super::{Message, UpstreamError, content_type, read_whole, request, unreachable};
+use super::{Message, UpstreamError, content_type, request, unreachable};
 use crate::Gateway;
+use crate::body::read_whole;
 use crate::platform::{Platform, PlatformError};
 use crate::toolboxes::{Server, Toolbox};
 

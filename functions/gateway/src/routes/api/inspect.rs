@@ -10,9 +10,10 @@ use super::servers::{find_server, listed};
 use super::{ApiError, Desk, read};
 use crate::audit::{Intent, Warrant};
 use crate::platform::Platform;
-use crate::routes::mcp::{Discovered, read_message};
 use crate::store::{admin, targets};
+use crate::toolboxes::Discovered;
 use crate::toolboxes::{Flags, Server, Toolbox, definition, names};
+use crate::upstream::read_message;
 use crate::upstream::{self, Message, UpstreamError};
 
 /// Pages of a list that are followed before we say that it has no end.
@@ -202,7 +203,7 @@ impl<P: Platform> Look<'_, P> {
         method: &'static str,
         mut params: Map<String, Value>,
     ) -> Result<String, UpstreamError> {
-        params.insert("_meta".into(), crate::routes::mcp::own_meta());
+        params.insert("_meta".into(), crate::protocol::own_meta());
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
         let message = Message { method, name: None, param_headers: Vec::new(), body: Bytes::from(body) };
         let response = upstream::send(

@@ -16,14 +16,14 @@ use super::error::{INTERNAL, RpcError, URL_ELICITATION_REQUIRED, answer};
 use super::event_stream;
 use super::message::Call;
 use super::method::Method;
-use super::revision::{Era, Legacy, META_LOG_LEVEL};
 use crate::audit::Conclusion;
-use crate::body::Body;
+use crate::body::{Body, read_whole};
 use crate::json::Object;
 use crate::platform::{Platform, PlatformError};
+use crate::protocol::{Era, Legacy, META_LOG_LEVEL};
 use crate::toolboxes::Server;
 use crate::upstream::events::{Decoder, event, keep_alive};
-use crate::upstream::{UpstreamError, is_event_stream, is_json, read_whole, refused_by};
+use crate::upstream::{UpstreamError, is_event_stream, is_json};
 use crate::vault::{Purpose, Vault};
 use crate::walk::Visit;
 
@@ -235,7 +235,7 @@ impl<P: Platform> Relay<P> {
             format!(
                 "server `{}` needs more input, which a client of this revision can't be asked for: use MCP {}",
                 self.server,
-                super::MODERN
+                crate::protocol::MODERN
             )
         } else {
             format!("open {} first, then call again", links.join(" and "))
@@ -343,29 +343,4 @@ impl<P: Platform> Streaming<P> {
         relay.conclusion.end(Ended::Failed);
         Some(event(&text))
     }
-}
-
-/// Reads the one message of a response that is wanted whole: JSON, or the last event of a stream.
-pub(crate) async fn read_message<S>(server: &Server, response: Response<S>) -> Result<String, UpstreamError>
-where
-    S: futures_util::Stream<Item = Result<Bytes, PlatformError>>,
-{
-    let failed = |reason: String| UpstreamError::Failed { server: server.name.to_string(), reason };
-    let streamed = is_event_stream(&response);
-    if !streamed && !is_json(&response) {
-        return Err(refused_by(server, response.status()));
-    }
-    let body = read_whole(response.into_body(), MAX_MESSAGE_BYTES)
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    if !streamed {
-        return String::from_utf8(body.to_vec()).map_err(|_| failed("its answer is not UTF-8".to_owned()));
-    }
-    let mut decoder = Decoder::new(MAX_MESSAGE_BYTES * 2);
-    decoder.push(&body).map_err(|error| failed(error.to_string()))?;
-    let mut last = None;
-    while let Some(data) = decoder.next() {
-        last = Some(data);
-    }
-    last.ok_or_else(|| failed("it ended the stream without an answer".to_owned()))
 }

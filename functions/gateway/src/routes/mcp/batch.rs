@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 
 use super::error::{INVALID_REQUEST, RpcError, answer};
 use super::message;
-use super::revision::Legacy;
 use super::{Parties, one};
 use crate::body::Body;
 use crate::platform::Platform;
+use crate::protocol::Legacy;
 use crate::upstream::events::Decoder;
 
 /// Messages in one batch. Each is walked and recorded like any other, so a batch saves nothing but round trips.

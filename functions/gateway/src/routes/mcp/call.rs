@@ -6,7 +6,6 @@ use schemas::audit::Ended;
 use schemas::decision::Action;
 
 use super::answer::{Relay, relay};
-use super::discover::Discovered;
 use super::error::{INVALID_PARAMS, RpcError};
 use super::message::{Call, check_mirrored};
 use super::{Context, Failure, outbound};
@@ -14,6 +13,7 @@ use crate::audit::Intent;
 use crate::body::Body;
 use crate::platform::Platform;
 use crate::store::targets;
+use crate::toolboxes::Discovered;
 use crate::toolboxes::{Server, names};
 use crate::upstream;
 use crate::vault::Purpose;

@@ -6,51 +6,17 @@ use serde_json::{Map, Value, json};
 use super::error::{INVALID_PARAMS, RpcError, answer};
 use super::message::Call;
 use super::method::Method;
-use super::revision::{Era, Legacy, META_SERVER, MODERN};
 use super::session::Session;
 use super::{Context, Failure};
 use crate::body::Body;
 use crate::platform::Platform;
+use crate::protocol::{Era, Legacy, META_SERVER, MODERN};
 use crate::store::targets;
-use crate::toolboxes::Server;
+use crate::toolboxes::{Discovered, Server};
 use crate::walk::Visit;
 
 /// How long clients may keep what a toolbox offers, in milliseconds.
 const TTL_MS: u64 = 300_000;
-
-/// What a server said of itself when it was looked at: `servers.discovered`.
-#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-pub(crate) struct Discovered {
-    /// Its capabilities, as in `server/discover`.
-    pub(crate) capabilities: Map<String, Value>,
-    /// Its instructions for models.
-    pub(crate) instructions: Option<String>,
-    /// Names of its prompts.
-    pub(crate) prompts: Vec<String>,
-    /// URIs of its resources.
-    pub(crate) resources: Vec<String>,
-    /// URI templates of its resources.
-    pub(crate) templates: Vec<String>,
-}
-
-impl Discovered {
-    /// Reads what is stored; what can't be read offers nothing.
-    pub(crate) fn parse(text: &str) -> Self {
-        serde_json::from_str(text).unwrap_or_default()
-    }
-
-    /// Whether the server has a capability.
-    pub(crate) fn has(&self, capability: &str) -> bool {
-        self.capabilities.contains_key(capability)
-    }
-
-    /// Whether a capability has a switch on, such as `resources.subscribe`.
-    pub(crate) fn offers(&self, capability: &str, switch: &str) -> bool {
-        self.capabilities.get(capability).and_then(|capability| capability.get(switch))
-            == Some(&Value::Bool(true))
-    }
-}
 
 pub(super) async fn discover<P: Platform>(context: &Context<'_, P>) -> Result<String, Failure> {
     let (_, servers) = servers(context, Method::Discover).await?;

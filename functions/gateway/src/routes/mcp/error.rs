@@ -4,10 +4,10 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::value::RawValue;
 
-use super::revision::Era;
 use crate::body::Body;
 use crate::error::Fault;
 use crate::json;
+use crate::protocol::Era;
 
 /// -32700: no JSON, or keys that come twice.
 pub(crate) const PARSE: i32 = -32700;

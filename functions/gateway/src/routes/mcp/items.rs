@@ -9,15 +9,15 @@ use schemas::audit::Ended;
 use schemas::decision::{Action, Effect};
 use serde_json::value::RawValue;
 
-use super::answer::read_message;
-use super::discover::Discovered;
 use super::message::Call;
 use super::{Context, Failure, caching, open_cursor, outbound, seal_cursor};
 use crate::audit::{Intent, Warrant};
 use crate::json::{Object, push_text};
 use crate::platform::Platform;
 use crate::store::targets;
+use crate::toolboxes::Discovered;
 use crate::toolboxes::{Server, names};
+use crate::upstream::read_message;
 use crate::upstream::{self, UpstreamError};
 use crate::walk::Visit;
 

@@ -13,7 +13,6 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::call::owner;
-use super::discover::Discovered;
 use super::error::{INVALID_PARAMS, RpcError};
 use super::message::Call;
 use super::{Context, Failure, event_stream, outbound};
@@ -22,6 +21,7 @@ use crate::body::Body;
 use crate::json::Object;
 use crate::platform::{Platform, PlatformError};
 use crate::store::targets;
+use crate::toolboxes::Discovered;
 use crate::toolboxes::Server;
 use crate::upstream;
 use crate::upstream::events::{Decoder, event, keep_alive};

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 
@@ -11,8 +10,8 @@ use super::error::{
     HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE, RpcError, UNSUPPORTED_VERSION,
 };
 use super::method::Method;
-use super::revision::{Era, Legacy, META_CAPABILITIES, META_VERSION, MODERN};
 use crate::json::{self, Object};
+use crate::protocol::{Era, Legacy, META_CAPABILITIES, META_VERSION, MODERN, decode};
 
 const VERSION: &str = "mcp-protocol-version";
 const METHOD: &str = "mcp-method";
@@ -210,27 +209,6 @@ fn header<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<Cow<'h, str>>
     Ok(Some(Cow::Borrowed(text.trim_matches([' ', '\t']))))
 }
 
-/// Undoes the Base64 sentinel of mirrored values. `None` if the sentinel is broken.
-pub(crate) fn decode(value: &str) -> Option<Cow<'_, str>> {
-    let Some(inner) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
-        return Some(Cow::Borrowed(value));
-    };
-    let bytes = base64::engine::general_purpose::STANDARD.decode(inner).ok()?;
-    String::from_utf8(bytes).ok().map(Cow::Owned)
-}
-
-/// Applies the Base64 sentinel where a mirrored value needs it.
-pub(crate) fn encode(value: &str) -> Cow<'_, str> {
-    let plain = value.bytes().all(|c| (0x20..0x7f).contains(&c))
-        && value.trim() == value
-        && !value.starts_with("=?base64?");
-    if plain && !value.is_empty() {
-        Cow::Borrowed(value)
-    } else {
-        Cow::Owned(format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(value)))
-    }
-}
-
 fn param_headers(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     headers
         .iter()
@@ -289,15 +267,6 @@ pub(crate) fn shorten(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_sentinel_round_trips() {
-        for value in ["plain", " edge", "ü", "=?base64?x?=", "", "a b"] {
-            assert_eq!(decode(&encode(value)).unwrap(), value);
-        }
-        assert!(decode("=?base64?%%?=").is_none());
-        assert_eq!(encode("plain"), "plain");
-    }
 
     #[test]
     fn numbers_are_compared_as_numbers() {

@@ -1,6 +1,6 @@
 //! Every MCP method we know. One we do not know is refused, and a new one has to be decided upon here.
 
-use super::revision::Era;
+use crate::protocol::Era;
 
 /// A method of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

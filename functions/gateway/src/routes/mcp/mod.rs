@@ -11,7 +11,6 @@ mod listen;
 mod message;
 mod method;
 mod outbound;
-mod revision;
 mod session;
 mod tools;
 
@@ -24,7 +23,6 @@ use schemas::provisioner::MAX_MESSAGE_BYTES;
 use self::error::{INVALID_REQUEST, RpcError};
 use self::message::{Call, Message, Refused};
 use self::method::Method;
-use self::revision::Era;
 use self::session::Session;
 use super::metadata;
 use crate::Gateway;
@@ -32,17 +30,13 @@ use crate::body::Body;
 use crate::error::Fault;
 use crate::identity::{self, IdentityError};
 use crate::platform::Platform;
+use crate::protocol::Era;
 use crate::store::callers::Credential;
 use crate::store::targets::Found;
 use crate::upstream::UpstreamError;
 use crate::walk::{self, Address, Refusal, Visit};
 
-pub(crate) use answer::read_message;
-pub(crate) use discover::Discovered;
 pub(crate) use error::answer;
-pub(crate) use message::encode;
-pub(crate) use outbound::own_meta;
-pub(crate) use revision::MODERN;
 
 /// What a method gives: a whole result (the members of `result`), or an HTTP response that is already under way.
 enum Answer<S> {

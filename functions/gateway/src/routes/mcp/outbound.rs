@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 
 use super::message::Call;
 use super::method::Method;
-use super::revision::{Era, META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION, MODERN};
 use crate::json::{Object, raw};
+use crate::protocol::{Era, META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION, MODERN};
 use crate::upstream::Message;
 
 /// What legacy clients, which can't say so per request, are taken to want of log messages. Servers send what they find worth
@@ -33,15 +33,6 @@ pub(super) fn own(method: Method, id: &RawValue, call: &Call<'_>, mut params: Ob
         param_headers: Vec::new(),
         body: body(id, method, &params),
     }
-}
-
-/// `_meta` of a message of our own, on nobody's behalf.
-pub(crate) fn own_meta() -> serde_json::Value {
-    serde_json::json!({
-        META_VERSION: MODERN,
-        META_CAPABILITIES: {},
-        META_CLIENT: { "name": "ambit", "version": env!("CARGO_PKG_VERSION") },
-    })
 }
 
 fn body(id: &RawValue, method: Method, params: &Object<'_>) -> Bytes {

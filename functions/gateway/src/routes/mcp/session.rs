@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use super::Context;
 use super::error::{INVALID_REQUEST, RpcError};
-use super::revision::Legacy;
 use crate::body::Body;
 use crate::platform::Platform;
+use crate::protocol::Legacy;
 use crate::vault::Purpose;
 
 const HEADER: &str = "mcp-session-id";

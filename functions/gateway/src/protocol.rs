@@ -1,4 +1,8 @@
-//! The revisions of MCP, and what tells them apart on one URL.
+//! The words of MCP that several rooms speak: revisions, keys in `_meta`, and the encoding of mirrored headers.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
 
 /// The modern revision: what we speak inside.
 pub(crate) const MODERN: &str = "2026-07-28";
@@ -51,5 +55,49 @@ impl Legacy {
             Self::June2025 => "2025-06-18",
             Self::November2025 => "2025-11-25",
         }
+    }
+}
+
+/// `_meta` of a message of our own, on nobody's behalf.
+pub(crate) fn own_meta() -> serde_json::Value {
+    serde_json::json!({
+        META_VERSION: MODERN,
+        META_CAPABILITIES: {},
+        META_CLIENT: { "name": "ambit", "version": env!("CARGO_PKG_VERSION") },
+    })
+}
+
+/// Undoes the Base64 sentinel of mirrored values. `None` if the sentinel is broken.
+pub(crate) fn decode(value: &str) -> Option<Cow<'_, str>> {
+    let Some(inner) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
+        return Some(Cow::Borrowed(value));
+    };
+    let bytes = base64::engine::general_purpose::STANDARD.decode(inner).ok()?;
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+/// Applies the Base64 sentinel where a mirrored value needs it.
+pub(crate) fn encode(value: &str) -> Cow<'_, str> {
+    let plain = value.bytes().all(|c| (0x20..0x7f).contains(&c))
+        && value.trim() == value
+        && !value.starts_with("=?base64?");
+    if plain && !value.is_empty() {
+        Cow::Borrowed(value)
+    } else {
+        Cow::Owned(format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentinel_round_trips() {
+        for value in ["plain", " edge", "ü", "=?base64?x?=", "", "a b"] {
+            assert_eq!(decode(&encode(value)).unwrap(), value);
+        }
+        assert!(decode("=?base64?%%?=").is_none());
+        assert_eq!(encode("plain"), "plain");
     }
 }
