@@ -1,5 +1,7 @@
 //! What the tests stand on: the gateway on each of its hosts, a provisioner on real Docker, and clients that are not ours.
 
+pub mod changing;
+pub mod daemon;
 pub mod door;
 pub mod fixture;
 pub mod hermetic;

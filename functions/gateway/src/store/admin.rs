@@ -297,12 +297,12 @@ pub(crate) fn approve_tool(server: &ServerId, tool: &LiveTool, now: Timestamp) -
     )
 }
 
-/// Confirms other flags of a tool, or another state.
+/// Confirms other flags of a tool, or another state. Nothing is approved that has changed since it was looked at.
 pub(crate) fn judge_tool(server: &ServerId, tool: &str, flags: Flags, state: &str) -> Statement {
     let flag = |flag: bool| Value::Integer(i64::from(flag));
     Statement::new(
         "UPDATE tools SET read_only = ?3, destructive = ?4, idempotent = ?5, open_world = ?6, state = ?7 \
-         WHERE server_id = ?1 AND name = ?2 RETURNING name",
+         WHERE server_id = ?1 AND name = ?2 AND (?7 = 'quarantined' OR definition_hash = live_hash) RETURNING name",
         [
             server.as_str().into(),
             tool.into(),

@@ -192,12 +192,13 @@ pub(super) async fn judge_tool<P: Platform>(
     let results = desk
         .change(
             "tool.judge",
-            format!("tool `{server}/{tool}` is {state}, {flags:?}"),
+            format!("tool `{server}/{tool}` is to be {state}, {flags:?}"),
             vec![admin::judge_tool(&id, tool.as_str(), flags, state)],
         )
         .await?;
     if results.first().is_none_or(Vec::is_empty) {
-        return Err(ApiError::NotFound(format!("tool `{server}/{tool}`")));
+        let why = format!("no tool `{server}/{tool}` that still is as it was looked at: inspect the server");
+        return Err(ApiError::Conflict(why));
     }
     Ok(json!({ "state": state }))
 }
