@@ -104,7 +104,11 @@ impl Answer {
     pub async fn next_event(&mut self) -> Option<Value> {
         loop {
             if let Some((event, rest)) = self.buffered.split_once("\n\n") {
-                let data: Vec<&str> = event.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim_start).collect();
+                let data: Vec<&str> = event
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("data:"))
+                    .map(str::trim_start)
+                    .collect();
                 let event = data.join("\n");
                 self.buffered = rest.to_owned();
                 if event.is_empty() {

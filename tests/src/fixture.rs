@@ -14,7 +14,8 @@ use crate::programs::{free_port, program};
 
 /// The Docker host of the tests.
 pub fn docker_host() -> String {
-    std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned())
+    let named = crate::daemon::private().or_else(|| std::env::var("DOCKER_HOST").ok());
+    named.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned())
 }
 
 /// The workload of the fixture on stdio, speaking these revisions: `modern`, `legacy` or `both`.
@@ -38,7 +39,7 @@ async fn image(reference: &str, arguments: &[&str]) -> (String, String) {
     static BUILDING: OnceCell<tokio::sync::Mutex<()>> = OnceCell::const_new();
     let _one_at_a_time = BUILDING.get_or_init(async || tokio::sync::Mutex::new(())).await.lock().await;
     let host = Engine::connect(&docker_host()).unwrap();
-    let program = program("fixture", "fixture");
+    let program = program("fixture");
     let reference = ImageReference::parse(reference).unwrap();
     let built = images::from_binary(&host, &reference, &program, arguments, &|line| println!("{line}"))
         .await
@@ -50,9 +51,9 @@ async fn image(reference: &str, arguments: &[&str]) -> (String, String) {
 pub async fn third_party(name: &str) -> Value {
     let host = Engine::connect(&docker_host()).unwrap();
     let recipe = images::recipe(name).unwrap();
-    let built = images::build(&host, recipe, &|line| println!("{line}"))
-        .await
-        .unwrap_or_else(|error| panic!("these tests need Docker at {} and the recipe's tools: {error}", docker_host()));
+    let built = images::build(&host, recipe, &|line| println!("{line}")).await.unwrap_or_else(|error| {
+        panic!("these tests need Docker at {} and the recipe's tools: {error}", docker_host())
+    });
     json!({ "workload": { "image": built.reference, "digest": built.digest, "transport": { "type": "stdio" } }, "trust": "verified" })
 }
 
@@ -68,7 +69,7 @@ impl Remote {
     /// Starts it, modern only.
     pub async fn start() -> Self {
         let port = free_port();
-        let binary: PathBuf = program("fixture", "fixture");
+        let binary: PathBuf = program("fixture");
         let child = Command::new(binary)
             .args(["--http", &format!("127.0.0.1:{port}"), "--era", "modern"])
             .stdout(Stdio::null())

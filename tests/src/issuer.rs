@@ -28,7 +28,8 @@ impl Issuer {
         let key = EncodingKey::from_ec_der(secret.to_pkcs8_der().unwrap().as_bytes());
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = axum::Router::new().route("/jwks", axum::routing::get(move || async move { axum::Json(jwks) }));
+        let router =
+            axum::Router::new().route("/jwks", axum::routing::get(move || async move { axum::Json(jwks) }));
         std::thread::spawn({
             let listener = listener.into_std().unwrap();
             move || {

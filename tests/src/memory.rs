@@ -37,7 +37,9 @@ pub enum Asked {
 }
 
 /// Anything that answers HTTP in the place of the network.
-pub type Network = Rc<dyn Fn(http::Request<Bytes>) -> LocalBoxFuture<'static, Result<http::Response<Inbound>, PlatformError>>>;
+pub type Network = Rc<
+    dyn Fn(http::Request<Bytes>) -> LocalBoxFuture<'static, Result<http::Response<Inbound>, PlatformError>>,
+>;
 /// A body from the network.
 pub type Inbound = LocalBoxStream<'static, Result<Bytes, PlatformError>>;
 
@@ -115,7 +117,10 @@ impl Platform for MemoryPlatform {
     type Stream = Inbound;
 
     async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Inbound>, PlatformError> {
-        let lost = || PlatformError::Unreachable { address: "http://nowhere".into(), reason: "a fault of the test".into() };
+        let lost = || PlatformError::Unreachable {
+            address: "http://nowhere".into(),
+            reason: "a fault of the test".into(),
+        };
         match self.count(Asked::Send) {
             Some(Moment::Before) => Err(lost()),
             Some(Moment::After) => {

@@ -59,7 +59,8 @@ impl Operator {
 
     /// Approves the tools of a server as harmless, whatever they are called.
     pub async fn inspect(&self, toolbox: &str, server: &str) {
-        let harmless = json!({ "readOnly": false, "destructive": false, "idempotent": false, "openWorld": false });
+        let harmless =
+            json!({ "readOnly": false, "destructive": false, "idempotent": false, "openWorld": false });
         let path = format!("/toolboxes/{toolbox}/servers/{server}/inspect");
         self.must(Method::POST, &path, json!({ "approve": { "flags": harmless } })).await;
     }
@@ -73,7 +74,11 @@ impl Operator {
 
     /// A client of a toolbox with a token.
     pub fn client(&self, toolbox: &str, token: &str) -> Client {
-        Client { door: self.door.clone(), path: format!("/mcp/{}/{toolbox}", self.org), token: token.to_owned() }
+        Client {
+            door: self.door.clone(),
+            path: format!("/mcp/{}/{toolbox}", self.org),
+            token: token.to_owned(),
+        }
     }
 
     /// Grants an agent something: `toolbox/name`, `server/name`, `tool/server/name`.
@@ -100,7 +105,11 @@ impl Operator {
             for row in page {
                 let text = row["event"].to_string();
                 let event: schemas::audit::AuditEvent = serde_json::from_str(&text).unwrap();
-                assert_eq!(event.seal().unwrap().leaf, row["leaf"].as_str().unwrap(), "a leaf hash covers its event");
+                assert_eq!(
+                    event.seal().unwrap().leaf,
+                    row["leaf"].as_str().unwrap(),
+                    "a leaf hash covers its event"
+                );
                 events.push(row["event"].clone());
             }
         }

@@ -4,30 +4,32 @@ use std::collections::HashMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
-/// The path of a program of this workspace, built if it is stale.
-pub fn program(package: &str, name: &str) -> PathBuf {
-    static BUILT: OnceLock<Mutex<HashMap<String, PathBuf>>> = OnceLock::new();
-    let mut built = BUILT.get_or_init(Mutex::default).lock().unwrap();
-    if let Some(path) = built.get(name) {
-        return path.clone();
-    }
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--locked", "--message-format=json", "--package", package, "--bin", name])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .output()
-        .expect("cargo must run");
-    assert!(output.status.success(), "`{name}` does not build:\n{}", String::from_utf8_lossy(&output.stderr));
-    let path = String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == name && message["executable"].is_string())
-        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .next_back()
-        .unwrap_or_else(|| panic!("cargo did not say where `{name}` is"));
-    built.insert(name.to_owned(), path.clone());
-    path
+/// The path of a program of this workspace, built if it is stale, in the profile of whoever asks.
+///
+/// All programs are built at once, and as parts of the whole workspace: then their dependencies are the ones that the tests were
+/// built with, and nothing is compiled twice.
+pub fn program(name: &str) -> PathBuf {
+    static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["build", "--locked", "--message-format=json", "--workspace", "--exclude", "cloudflare", "--bins"])
+            .args(if cfg!(debug_assertions) { None } else { Some("--release") })
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+            .output()
+            .expect("cargo must run");
+        assert!(output.status.success(), "the programs don't build:\n{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .filter_map(|message| {
+                let name = message["target"]["name"].as_str()?.to_owned();
+                Some((name, message["executable"].as_str()?.into()))
+            })
+            .collect()
+    });
+    built.get(name).unwrap_or_else(|| panic!("the workspace has no program `{name}`")).clone()
 }
 
 /// A port that was free a moment ago.

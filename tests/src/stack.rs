@@ -1,7 +1,7 @@
 //! A whole deployment: a gateway on one of its hosts, and a provisioner on real Docker.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -104,7 +104,15 @@ impl Stack {
         let provisioner = start_provisioner(&folder, port);
         wait_for(port).await;
         let (gateway, door) = start_gateway(host, &folder, &keys).await;
-        Self { door, operator_key: keys.operator.clone(), provisioner, gateway, keys, orgs: std::cell::RefCell::default(), folder }
+        Self {
+            door,
+            operator_key: keys.operator.clone(),
+            provisioner,
+            gateway,
+            keys,
+            orgs: std::cell::RefCell::default(),
+            folder,
+        }
     }
 
     /// An operator of a new organisation.
@@ -151,6 +159,11 @@ impl Stack {
         }
     }
 
+    /// The folder with everything that the deployment keeps.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Names of the containers of an organisation, whatever their state.
     pub fn containers(org: &str) -> Vec<String> {
         let output = Command::new("docker")
@@ -184,7 +197,8 @@ async fn start_gateway(host: Host, folder: &TempDir, keys: &Keys) -> (Running, D
         Host::Memory => {
             let secrets: HashMap<String, Secret> =
                 keys.environment().into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
-            let settings = Settings::new(crate::memory::URL).unwrap().provisioner(Some(keys.provisioner_url.clone()));
+            let settings =
+                Settings::new(crate::memory::URL).unwrap().provisioner(Some(keys.provisioner_url.clone()));
             let memory = Memory::start(settings, MemoryPlatform::new(secrets, real_network())).await;
             (Running::Memory, Door::Memory(memory))
         }
@@ -196,7 +210,8 @@ async fn start_gateway(host: Host, folder: &TempDir, keys: &Keys) -> (Running, D
         }
         Host::Workerd => {
             let port = free_port();
-            let deployment = Deployment { state: folder.path().join("workerd"), port, environment: keys.environment() };
+            let deployment =
+                Deployment { state: folder.path().join("workerd"), port, environment: keys.environment() };
             let workerd = Workerd::start(deployment).unwrap_or_else(|error| panic!("{error}"));
             let door = Door::socket(&workerd.url());
             (Running::Workerd(Some(workerd)), door)
@@ -205,7 +220,7 @@ async fn start_gateway(host: Host, folder: &TempDir, keys: &Keys) -> (Running, D
 }
 
 fn start_standalone(folder: &TempDir, keys: &Keys, port: u16) -> Process {
-    let child = Command::new(program("standalone", "ambit"))
+    let child = Command::new(program("ambit"))
         .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
         .arg(folder.path().join("data"))
         .envs(keys.environment())
@@ -217,7 +232,7 @@ fn start_standalone(folder: &TempDir, keys: &Keys, port: u16) -> Process {
 }
 
 fn start_provisioner(folder: &TempDir, port: u16) -> Process {
-    let child = Command::new(program("provisioner", "provisioner"))
+    let child = Command::new(program("provisioner"))
         .args(["--listen", &format!("127.0.0.1:{port}"), "--host", &docker_host(), "--key-file"])
         .arg(folder.path().join("provisioner.key"))
         .stderr(log(folder, "provisioner.log"))

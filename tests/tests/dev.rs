@@ -60,7 +60,7 @@ impl Dev {
 }
 
 fn command(data: &Path, docker: &str) -> Command {
-    let mut command = Command::new(program("standalone", "ambit"));
+    let mut command = Command::new(program("ambit"));
     command.args(["dev", "--listen", "127.0.0.1:0", "--docker", docker, "--data"]).arg(data);
     command
 }
@@ -74,22 +74,32 @@ fn the_first_day() {
         assert_eq!(dev.get("data_dir"), data.canonicalize().unwrap().to_str().unwrap());
         assert!(dev.get("api_url").ends_with("/api/v1"));
         for key in ["root.key", "operator.key", "demo.key"] {
-            assert_eq!(std::fs::metadata(data.join(key)).unwrap().permissions().mode() & 0o777, 0o600, "{key}");
+            assert_eq!(
+                std::fs::metadata(data.join(key)).unwrap().permissions().mode() & 0o777,
+                0o600,
+                "{key}"
+            );
         }
 
         // A real third-party server, in a container, in both eras.
         let agent = dev.agent();
         assert_eq!(text(&agent.call("echo", json!({ "message": "hello" })).await), "Echo: hello");
-        let answer = agent.legacy("2025-06-18", "tools/call", json!({ "name": "echo", "arguments": { "message": "hi" } }));
+        let answer = agent.legacy(
+            "2025-06-18",
+            "tools/call",
+            json!({ "name": "echo", "arguments": { "message": "hi" } }),
+        );
         assert_eq!(text(&answer.await.last().await), "Echo: hi");
         let trail = dev.operator(&data).trail().await;
-        let intents = trail.iter().filter(|event| event["phase"] == "intent" && event["method"] == "tools/call");
+        let intents =
+            trail.iter().filter(|event| event["phase"] == "intent" && event["method"] == "tools/call");
         assert_eq!(intents.count(), 2);
 
         // The author edits the policy file while it runs.
         let file = data.join("policies/demo.cedar");
         let policy = std::fs::read_to_string(&file).unwrap();
-        let forbid = r#"@id("no-echo") forbid (principal, action, resource == Ambit::Tool::"everything/echo");"#;
+        let forbid =
+            r#"@id("no-echo") forbid (principal, action, resource == Ambit::Tool::"everything/echo");"#;
         std::fs::write(&file, format!("{policy}\n{forbid}\n")).unwrap();
         until(async || agent.call("echo", json!({ "message": "x" })).await["error"]["code"] == -32602).await;
         assert!(!agent.names("tools/list", "tools", "name").await.contains(&"echo".to_owned()));
@@ -116,8 +126,13 @@ fn without_docker_it_says_so_and_serves_remote_servers() {
         let folder = tempfile::tempdir().unwrap();
         let nowhere = format!("unix://{}/no.sock", folder.path().display());
         let data = folder.path().join("data");
-        let output = Killed(command(&data, &nowhere).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()).until("Ctrl-C stops it");
-        assert!(output.contains("docker version") && output.contains("no.sock"), "it says what is missing: {output}");
+        let output =
+            Killed(command(&data, &nowhere).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+                .until("Ctrl-C stops it");
+        assert!(
+            output.contains("docker version") && output.contains("no.sock"),
+            "it says what is missing: {output}"
+        );
         assert!(output.contains("servers/mine"), "and how to go on: {output}");
 
         let dev = Dev::start(&data, &nowhere);
@@ -134,7 +149,12 @@ fn without_docker_it_says_so_and_serves_remote_servers() {
 fn migrations_go_both_ways() {
     let folder = tempfile::tempdir().unwrap();
     let migrate = |more: &[&str]| {
-        let output = Command::new(program("standalone", "ambit")).args(["migrate", "--data"]).arg(folder.path()).args(more).output().unwrap();
+        let output = Command::new(program("ambit"))
+            .args(["migrate", "--data"])
+            .arg(folder.path())
+            .args(more)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };

@@ -14,7 +14,8 @@ use tests::operator::Operator;
 use tests::programs::random_key;
 use tests::stack::run;
 
-const OWN: &str = r#"@id("own") permit (principal, action == Ambit::Action::"callTool", resource == Ambit::Tool::"s/t");"#;
+const OWN: &str =
+    r#"@id("own") permit (principal, action == Ambit::Action::"callTool", resource == Ambit::Tool::"s/t");"#;
 
 #[test]
 fn older_sets_get_the_guardrails_of_this_build() {

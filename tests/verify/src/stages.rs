@@ -65,6 +65,8 @@ fn edge(root: &Path, report: &mut Report) -> Result<(), String> {
 }
 
 fn test(root: &Path, report: &mut Report) -> Result<(), String> {
+    // The programs that the tests start; built here, so that a fault in one shows as what it is.
+    run(report, cargo(root, &["build", "--locked", "--workspace", "--exclude", "cloudflare", "--bins"]))?;
     let arguments = ["test", "--locked", "--workspace", "--exclude", "cloudflare", "--no-fail-fast"];
     let mut suite = String::new();
     let mut results = 0;
