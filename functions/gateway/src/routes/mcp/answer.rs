@@ -11,11 +11,10 @@ use schemas::audit::Ended;
 use schemas::provisioner::{ANSWER_HEADER, MAX_MESSAGE_BYTES};
 use serde_json::value::RawValue;
 
-use super::call::State;
 use super::error::{INTERNAL, RpcError, URL_ELICITATION_REQUIRED, answer};
-use super::event_stream;
 use super::message::Call;
 use super::method::Method;
+use super::{event_stream, state};
 use crate::audit::Conclusion;
 use crate::body::{Body, read_whole};
 use crate::json::Object;
@@ -24,7 +23,7 @@ use crate::protocol::{Era, Legacy, META_LOG_LEVEL};
 use crate::toolboxes::Server;
 use crate::upstream::events::{Decoder, event, keep_alive};
 use crate::upstream::{UpstreamError, is_event_stream, is_json};
-use crate::vault::{Purpose, Vault};
+use crate::vault::Vault;
 use crate::walk::Visit;
 
 /// A silent stream gets a comment this often, so that nothing between us and the client takes it for dead, and so that hosts which
@@ -167,12 +166,8 @@ impl<P: Platform> Relay<P> {
                 Some(self.result(&result, Ended::Answered))
             }
             ("input_required", Era::Modern) => {
-                let state = State::new(
-                    self.platform.now(),
-                    result.text("requestState").map(std::borrow::Cow::into_owned),
-                );
-                let plain = serde_json::to_vec(&state).ok()?;
-                let sealed = self.vault.seal(&self.platform, Purpose::RequestState, &self.binding, &plain)?;
+                let inner = result.text("requestState").map(std::borrow::Cow::into_owned);
+                let sealed = state::seal(&self.platform, &self.vault, &self.binding, inner)?;
                 result.put("requestState", &sealed);
                 Some(self.result(&result, Ended::InputRequired))
             }

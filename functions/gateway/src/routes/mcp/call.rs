@@ -8,7 +8,7 @@ use schemas::decision::Action;
 use super::answer::{Relay, relay};
 use super::error::{INVALID_PARAMS, RpcError};
 use super::message::{Call, check_mirrored};
-use super::{Context, Failure, outbound};
+use super::{Context, Failure, outbound, state};
 use crate::audit::Intent;
 use crate::body::Body;
 use crate::platform::Platform;
@@ -16,7 +16,6 @@ use crate::store::targets;
 use crate::toolboxes::Discovered;
 use crate::toolboxes::{Server, names};
 use crate::upstream;
-use crate::vault::Purpose;
 use crate::walk::Visit;
 
 /// Calls a tool.
@@ -40,7 +39,7 @@ pub(super) async fn tool<P: Platform>(
     }
     let mut params = call.params.clone();
     params.put("name", &tool.name);
-    let bound = if decision.is_ok() { Some(open_state(&visit, &call, &server, &mut params)?) } else { None };
+    let bound = if decision.is_ok() { Some(state::open(&visit, &call, &server, &mut params)?) } else { None };
     let (intent, permit) = visit.record(&about, decision).await?;
     let binding = bound.unwrap_or_default();
     Forward { visit: &visit, server: &server, intent, permit, binding }
@@ -67,7 +66,7 @@ pub(super) async fn item<P: Platform>(
     let about = visit.about(call.method.as_str(), Some(server), Some(&asked), arguments);
     let mut params = call.params.clone();
     params.put(key, &name);
-    let bound = if decision.is_ok() { Some(open_state(&visit, &call, server, &mut params)?) } else { None };
+    let bound = if decision.is_ok() { Some(state::open(&visit, &call, server, &mut params)?) } else { None };
     let (intent, permit) = visit.record(&about, decision).await?;
     let binding = bound.unwrap_or_default();
     Forward { visit: &visit, server, intent, permit, binding }.send(call, params, Some(name)).await
@@ -139,88 +138,6 @@ pub(super) fn parameter(call: &Call<'_>, key: &str) -> Result<String, RpcError> 
             format!("`{}` needs the parameter `{key}`, a string", call.method.as_str()),
         )
     })
-}
-
-/// What a `requestState` is bound to: this caller, this toolbox and server, and what the call is about. A state that was issued for
-/// one call is worth nothing in another.
-fn binding<P: Platform>(
-    visit: &Visit<'_, P>,
-    call: &Call<'_>,
-    server: &Server,
-    params: &crate::json::Object<'_>,
-) -> Vec<u8> {
-    let salient: Vec<String> = ["name", "uri", "arguments"]
-        .iter()
-        .filter_map(|key| params.get(key))
-        .map(|text| {
-            serde_json::from_str::<serde_json::Value>(text)
-                .ok()
-                .and_then(|value| serde_json_canonicalizer::to_string(&value).ok())
-                .unwrap_or_default()
-        })
-        .collect();
-    let user = visit.caller.user.as_ref().map_or("", |user| user.name.as_str());
-    [
-        visit.toolbox.id.as_str(),
-        visit.caller.agent_id.as_str(),
-        user,
-        server.id.as_str(),
-        call.method.as_str(),
-    ]
-    .into_iter()
-    .chain(salient.iter().map(String::as_str))
-    .flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.bytes()))
-    .collect()
-}
-
-/// How long a `requestState` is good for, in milliseconds.
-const STATE_LIVES: i64 = 15 * 60 * 1000;
-
-/// Replaces the caller's sealed `requestState` by the server's own, if there is one. Answers what the next one is bound to.
-fn open_state<P: Platform>(
-    visit: &Visit<'_, P>,
-    call: &Call<'_>,
-    server: &Server,
-    params: &mut crate::json::Object<'_>,
-) -> Result<Vec<u8>, RpcError> {
-    let binding = binding(visit, call, server, params);
-    if !params.has("requestState") {
-        return Ok(binding);
-    }
-    let refuse = || {
-        RpcError::new(
-            INVALID_PARAMS,
-            "`requestState` was not issued for this call, or it has expired: start the call again",
-        )
-    };
-    let sealed = params.text("requestState").ok_or_else(refuse)?.into_owned();
-    let opened = visit.gateway.vault.open(Purpose::RequestState, &binding, &sealed).map_err(|_| refuse())?;
-    let state: State = serde_json::from_slice(&opened).map_err(|_| refuse())?;
-    if state.until < visit.platform.now().0 {
-        return Err(refuse());
-    }
-    match state.inner {
-        Some(inner) => params.put("requestState", &inner),
-        None => {
-            params.remove("requestState");
-        }
-    }
-    Ok(binding)
-}
-
-/// What is inside a sealed `requestState`.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub(super) struct State {
-    /// Good until then.
-    pub(super) until: i64,
-    /// The server's own state.
-    pub(super) inner: Option<String>,
-}
-
-impl State {
-    pub(super) fn new(now: schemas::ids::Timestamp, inner: Option<String>) -> Self {
-        Self { until: now.plus(STATE_LIVES).0, inner }
-    }
 }
 
 /// A call that was allowed and recorded.

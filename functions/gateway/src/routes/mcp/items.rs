@@ -10,7 +10,8 @@ use schemas::decision::{Action, Effect};
 use serde_json::value::RawValue;
 
 use super::message::Call;
-use super::{Context, Failure, caching, open_cursor, outbound, seal_cursor};
+use super::paging::{caching, open_cursor, seal_cursor};
+use super::{Context, Failure, outbound};
 use crate::audit::{Intent, Warrant};
 use crate::json::{Object, push_text};
 use crate::platform::Platform;

@@ -11,16 +11,18 @@ mod listen;
 mod message;
 mod method;
 mod outbound;
+mod paging;
+mod preliminary;
 mod session;
+mod state;
 mod tools;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, header};
 use schemas::decision::Action;
 use schemas::names::{OrgName, ToolboxName};
-use schemas::provisioner::MAX_MESSAGE_BYTES;
 
-use self::error::{INVALID_REQUEST, RpcError};
+use self::error::RpcError;
 use self::message::{Call, Message, Refused};
 use self::method::Method;
 use self::session::Session;
@@ -117,9 +119,9 @@ pub(crate) async fn serve<P: Platform>(
     toolbox: &str,
 ) -> Response<Body<P::Stream>> {
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut response = match refuse_early(gateway, &request) {
+    let mut response = match preliminary::refuse(gateway, &request) {
         Some(refused) => refused,
-        None if request.method() == HttpMethod::OPTIONS => preflight(),
+        None if request.method() == HttpMethod::OPTIONS => preliminary::preflight(),
         None => match (OrgName::parse(org), ToolboxName::parse(toolbox)) {
             (Ok(org), Ok(toolbox)) => post(gateway, platform, &request, &org, &toolbox).await,
             _ => RpcError::of(Fault::Denied, "no organisation and toolbox can have such names")
@@ -139,63 +141,6 @@ pub(crate) async fn serve<P: Platform>(
             HeaderValue::from_static("www-authenticate, mcp-session-id"),
         );
     }
-    response
-}
-
-/// What can be refused by looking at the request line and headers.
-fn refuse_early<S>(gateway: &Gateway, request: &Request<Bytes>) -> Option<Response<Body<S>>> {
-    let refuse = |status: StatusCode, why: &str| {
-        Some(RpcError::new(INVALID_REQUEST, why).with_status(status).answer(None, None))
-    };
-    let headers = request.headers();
-    let host = headers
-        .get(header::HOST)
-        .map(HeaderValue::to_str)
-        .or_else(|| request.uri().authority().map(|host| Ok(host.as_str())));
-    if !matches!(host, Some(Ok(host)) if gateway.settings.is_our_host(host)) {
-        return refuse(StatusCode::FORBIDDEN, "this gateway has another name: use the URL you were given");
-    }
-    if let Some(origin) = headers.get(header::ORIGIN)
-        && !origin.to_str().is_ok_and(|origin| gateway.settings.is_allowed_origin(origin))
-    {
-        return refuse(StatusCode::FORBIDDEN, "pages of this origin may not call this gateway");
-    }
-    if !matches!(*request.method(), HttpMethod::POST | HttpMethod::OPTIONS) {
-        let mut response = RpcError::new(
-            INVALID_REQUEST,
-            "send each message in a POST; there are no sessions and no GET stream here",
-        )
-        .with_status(StatusCode::METHOD_NOT_ALLOWED)
-        .answer(None, None);
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
-        return Some(response);
-    }
-    if request.body().len() > MAX_MESSAGE_BYTES {
-        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "a message may have 10 MiB");
-    }
-    let json = |kind: &HeaderValue| {
-        kind.to_str().is_ok_and(|kind| {
-            kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-        })
-    };
-    if request.method() == HttpMethod::POST && !headers.get(header::CONTENT_TYPE).is_some_and(json) {
-        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send `content-type: application/json`");
-    }
-    None
-}
-
-fn preflight<S>() -> Response<Body<S>> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static(
-            "authorization, content-type, accept, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id",
-        ),
-    );
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response
 }
 
@@ -355,48 +300,6 @@ fn unproven<S>(
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
     response
-}
-
-/// A cursor as the client carries it: sealed, and good for the same list of the same toolbox only.
-fn cursor_context<P: Platform>(context: &Context<'_, P>, method: Method) -> Vec<u8> {
-    format!("{}\n{}\n{}", context.org, context.toolbox, method.as_str()).into_bytes()
-}
-
-/// Opens the cursor of a request, if it has one.
-fn open_cursor<P: Platform>(context: &Context<'_, P>, call: &Call<'_>) -> Result<Option<Vec<u8>>, RpcError> {
-    if !call.params.has("cursor") {
-        return Ok(None);
-    }
-    let cursor = call.params.text("cursor").unwrap_or_default();
-    context
-        .gateway
-        .vault
-        .open(crate::vault::Purpose::Cursor, &cursor_context(context, call.method), &cursor)
-        .map(Some)
-        .map_err(|_| {
-            RpcError::new(
-                error::INVALID_PARAMS,
-                "the cursor is not one of this list: start again without one",
-            )
-        })
-}
-
-/// Seals a cursor.
-fn seal_cursor<P: Platform>(context: &Context<'_, P>, method: Method, plain: &[u8]) -> Option<String> {
-    context.gateway.vault.seal(
-        context.platform,
-        crate::vault::Purpose::Cursor,
-        &cursor_context(context, method),
-        plain,
-    )
-}
-
-/// `,"ttlMs":…,"cacheScope":"private"` for modern clients: what policy filters is never public.
-fn caching(era: Era, ttl_ms: u64) -> String {
-    match era {
-        Era::Modern => format!(r#","resultType":"complete","ttlMs":{ttl_ms},"cacheScope":"private""#),
-        Era::Legacy(_) => String::new(),
-    }
 }
 
 /// Headers of a stream of events.

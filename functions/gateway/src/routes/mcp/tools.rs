@@ -3,7 +3,8 @@
 use schemas::decision::{Action, ResourceFacts};
 
 use super::message::Call;
-use super::{Context, Failure, caching, open_cursor, seal_cursor};
+use super::paging::{caching, open_cursor, seal_cursor};
+use super::{Context, Failure};
 use crate::audit;
 use crate::json::{self, Object};
 use crate::platform::Platform;

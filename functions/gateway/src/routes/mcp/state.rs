@@ -1,0 +1,102 @@
+//! `requestState`: what a server wants to have back with the input it asked for, sealed while the client carries it (MCP 2026-07-28,
+//! multi-round-trip requests).
+
+use super::error::{INVALID_PARAMS, RpcError};
+use super::message::Call;
+use crate::platform::Platform;
+use crate::toolboxes::Server;
+use crate::vault::{Purpose, Vault};
+use crate::walk::Visit;
+
+/// What a `requestState` is bound to: this caller, this toolbox and server, and what the call is about. A state that was issued for
+/// one call is worth nothing in another.
+fn binding<P: Platform>(
+    visit: &Visit<'_, P>,
+    call: &Call<'_>,
+    server: &Server,
+    params: &crate::json::Object<'_>,
+) -> Vec<u8> {
+    let salient: Vec<String> = ["name", "uri", "arguments"]
+        .iter()
+        .filter_map(|key| params.get(key))
+        .map(|text| {
+            serde_json::from_str::<serde_json::Value>(text)
+                .ok()
+                .and_then(|value| serde_json_canonicalizer::to_string(&value).ok())
+                .unwrap_or_default()
+        })
+        .collect();
+    let user = visit.caller.user.as_ref().map_or("", |user| user.name.as_str());
+    [
+        visit.toolbox.id.as_str(),
+        visit.caller.agent_id.as_str(),
+        user,
+        server.id.as_str(),
+        call.method.as_str(),
+    ]
+    .into_iter()
+    .chain(salient.iter().map(String::as_str))
+    .flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.bytes()))
+    .collect()
+}
+
+/// How long a `requestState` is good for, in milliseconds.
+const STATE_LIVES: i64 = 15 * 60 * 1000;
+
+/// Replaces the caller's sealed `requestState` by the server's own, if there is one. Answers what the next one is bound to.
+pub(super) fn open<P: Platform>(
+    visit: &Visit<'_, P>,
+    call: &Call<'_>,
+    server: &Server,
+    params: &mut crate::json::Object<'_>,
+) -> Result<Vec<u8>, RpcError> {
+    let binding = binding(visit, call, server, params);
+    if !params.has("requestState") {
+        return Ok(binding);
+    }
+    let refuse = || {
+        RpcError::new(
+            INVALID_PARAMS,
+            "`requestState` was not issued for this call, or it has expired: start the call again",
+        )
+    };
+    let sealed = params.text("requestState").ok_or_else(refuse)?.into_owned();
+    let opened = visit.gateway.vault.open(Purpose::RequestState, &binding, &sealed).map_err(|_| refuse())?;
+    let state: State = serde_json::from_slice(&opened).map_err(|_| refuse())?;
+    if state.until < visit.platform.now().0 {
+        return Err(refuse());
+    }
+    match state.inner {
+        Some(inner) => params.put("requestState", &inner),
+        None => {
+            params.remove("requestState");
+        }
+    }
+    Ok(binding)
+}
+
+/// What is inside a sealed `requestState`.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct State {
+    /// Good until then.
+    until: i64,
+    /// The server's own state.
+    inner: Option<String>,
+}
+
+impl State {
+    fn new(now: schemas::ids::Timestamp, inner: Option<String>) -> Self {
+        Self { until: now.plus(STATE_LIVES).0, inner }
+    }
+}
+
+/// Seals what the server gave, if anything: the client always carries a state, so that its retry is bound to this call.
+pub(super) fn seal(
+    platform: &impl Platform,
+    vault: &Vault,
+    binding: &[u8],
+    inner: Option<String>,
+) -> Option<String> {
+    let plain = serde_json::to_vec(&State::new(platform.now(), inner)).ok()?;
+    vault.seal(platform, Purpose::RequestState, binding, &plain)
+}
