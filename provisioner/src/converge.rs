@@ -11,7 +11,7 @@ use crate::bridge::link::End;
 use crate::error::Error;
 use crate::hardening;
 use crate::host::{Container, ContainerId, HostError};
-use crate::plan::{Observed, Step, plan};
+use crate::plan::{Desired, Observed, Step, plan};
 use crate::workloads::{Awake, Place, Turn, Workload, Workloads};
 
 /// Whether a server that is up is proof enough.
@@ -102,20 +102,24 @@ impl Workloads {
                 .map(|(_, container)| container.clone())
                 .collect();
             let kept = here.iter().find(|c| c.name == workload.name.as_str()).map(|c| c.id.clone());
-            let desired = (index == home).then_some(spec);
+            let network = if index == home { slot.network(spec, &here).await? } else { None };
+            let desired = (index == home).then(|| Desired {
+                made_from: hardening::made_from(spec, network.as_ref()),
+                networked: network.is_some(),
+            });
             let seen = Observed { name: workload.name.clone(), containers: here };
-            for step in plan(desired, &seen) {
+            for step in plan(desired.as_ref(), &seen) {
                 tracing::debug!(workload = %workload.name, host = slot.address(), ?step, "step");
                 match step {
                     Step::Remove(id) => slot.remove(&id).await?,
                     Step::EnsureNetwork => {
-                        if let Some(network) = hardening::network(spec) {
-                            slot.host().ensure_network(&network).await?;
+                        if let Some(network) = &network {
+                            slot.host().ensure_network(network).await?;
                         }
                     }
                     Step::Create => {
                         let image = slot.image(spec).await?;
-                        let body = hardening::container(&workload.name, spec, &image);
+                        let body = hardening::container(&workload.name, spec, &image, network.as_ref());
                         made = Some(slot.host().create(workload.name.as_str(), &body).await?);
                     }
                     Step::Start(given) => {

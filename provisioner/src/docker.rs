@@ -1,17 +1,15 @@
-//! The real Docker host, over its Engine API. The only file that knows bollard.
+//! The real Docker host, over its Engine API. Nothing else knows bollard.
+
+mod bodies;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
-use bollard::models::{
-    ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, HostConfig, HostConfigLogConfig, Ipam,
-    IpamConfig, NetworkCreateRequest, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
-};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder,
     EventsOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StatsOptionsBuilder,
@@ -19,15 +17,16 @@ use bollard::query_parameters::{
 };
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use schemas::ids::{Sha256Hex, Timestamp};
+use schemas::ids::Timestamp;
 use schemas::image::{ImageDigest, ImageReference};
 use schemas::names::WorkloadName;
 use schemas::provisioner::WorkloadEvent;
 
 use crate::host::{
-    Attachment, Container, ContainerBody, ContainerId, ContainerState, DockerHost, Ending, Frame, HostError,
-    HostFacts, Image, ImageConfig, Network, Usage, WORKLOAD_LABEL,
+    Attachment, Container, ContainerBody, ContainerId, DockerHost, Ending, Frame, HostError, HostFacts,
+    Image, ImageConfig, Network, Usage, WORKLOAD_LABEL,
 };
+use crate::reach::{self, Endpoint, Wiring};
 
 /// Longer than the slowest answer of a loaded daemon, shorter than a caller's patience.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -42,6 +41,8 @@ pub struct Engine {
     patient: Docker,
     /// Docker 20.10 lets two networks have one name: looking and creating must be one step.
     networks: tokio::sync::Mutex<()>,
+    /// Whether an operator vouches for it: [`reach::RULES`].
+    guarded: bool,
 }
 
 impl Engine {
@@ -59,7 +60,19 @@ impl Engine {
             docker: docker.with_timeout(TIMEOUT),
             patient,
             networks: tokio::sync::Mutex::default(),
+            guarded: false,
         })
+    }
+
+    /// The same host, closed by its operator to our bridges ([`reach::RULES`]): HTTP servers are reached over those.
+    #[must_use]
+    pub fn guarded(mut self) -> Self {
+        self.guarded = true;
+        self
+    }
+
+    fn no_way_in(&self, reason: String) -> HostError {
+        HostError::NoWayIn { address: self.address.clone(), reason }
     }
 
     fn failed(&self, what: &str, error: Error) -> HostError {
@@ -75,77 +88,6 @@ impl Engine {
             _ => HostError::Refused { reason: message },
         }
     }
-}
-
-fn create_body(body: &ContainerBody) -> ContainerCreateBody {
-    let ulimits = body.ulimits.iter().map(|(name, bound)| ResourcesUlimits {
-        name: Some(name.clone()),
-        soft: Some(*bound),
-        hard: Some(*bound),
-    });
-    ContainerCreateBody {
-        image: Some(body.image.clone()),
-        cmd: (!body.command.is_empty()).then(|| body.command.clone()),
-        env: Some(body.env.clone()),
-        labels: Some(body.labels.clone().into_iter().collect()),
-        user: Some(body.user.clone()),
-        open_stdin: Some(body.open_stdin),
-        attach_stdin: Some(body.open_stdin),
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        // Closing stdin on detach would end the server whenever we restart.
-        stdin_once: Some(false),
-        tty: Some(false),
-        host_config: Some(HostConfig {
-            network_mode: Some(body.network.clone()),
-            cap_drop: Some(body.cap_drop.clone()),
-            security_opt: Some(body.security_opt.clone()),
-            readonly_rootfs: Some(body.read_only_root),
-            tmpfs: Some(body.tmpfs.clone().into_iter().collect()),
-            pids_limit: Some(body.pids_limit),
-            memory: Some(body.memory_bytes),
-            memory_swap: Some(body.memory_bytes),
-            nano_cpus: Some(body.nano_cpus),
-            ulimits: Some(ulimits.collect()),
-            init: Some(body.init),
-            ipc_mode: Some(body.ipc.clone()),
-            log_config: Some(HostConfigLogConfig { typ: Some(body.log_driver.clone()), config: None }),
-            restart_policy: Some(RestartPolicy {
-                name: Some(RestartPolicyNameEnum::NO),
-                maximum_retry_count: None,
-            }),
-            ..HostConfig::default()
-        }),
-        ..ContainerCreateBody::default()
-    }
-}
-
-fn container(summary: ContainerSummary) -> Option<Container> {
-    Some(Container {
-        id: ContainerId(summary.id?),
-        name: summary.names?.into_iter().next()?.trim_start_matches('/').to_owned(),
-        labels: summary.labels.unwrap_or_default().into_iter().collect(),
-        state: match summary.state? {
-            ContainerSummaryStateEnum::CREATED => ContainerState::Created,
-            ContainerSummaryStateEnum::RUNNING => ContainerState::Running,
-            ContainerSummaryStateEnum::PAUSED => ContainerState::Paused,
-            ContainerSummaryStateEnum::EXITED => ContainerState::Exited,
-            ContainerSummaryStateEnum::EMPTY
-            | ContainerSummaryStateEnum::RESTARTING
-            | ContainerSummaryStateEnum::REMOVING
-            | ContainerSummaryStateEnum::DEAD
-            | ContainerSummaryStateEnum::STOPPING => ContainerState::Dead,
-        },
-    })
-}
-
-/// One of the 4,096 small ranges of 10.213.0.0/16. Docker's default pools hold some thirty networks, these hold a toolbox each.
-fn subnet(name: &str, attempt: u16) -> String {
-    let digest = Sha256Hex::of(name.as_bytes());
-    let start =
-        digest.as_str().get(..4).and_then(|hex| u16::from_str_radix(hex, 16).ok()).unwrap_or_default();
-    let slot = start.wrapping_add(attempt) % 4096;
-    format!("10.213.{}.{}/28", slot / 16, (slot % 16) * 16)
 }
 
 #[async_trait::async_trait]
@@ -213,12 +155,12 @@ impl DockerHost for Engine {
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let found =
             self.docker.list_containers(Some(options)).await.map_err(|error| self.failed("list", error))?;
-        Ok(found.into_iter().filter_map(container).collect())
+        Ok(found.into_iter().filter_map(bodies::listed).collect())
     }
 
     async fn create(&self, name: &str, body: &ContainerBody) -> Result<ContainerId, HostError> {
         let options = CreateContainerOptionsBuilder::default().name(name).build();
-        let made = self.docker.create_container(Some(options), create_body(body)).await;
+        let made = self.docker.create_container(Some(options), bodies::container(body)).await;
         made.map(|made| ContainerId(made.id)).map_err(|error| self.failed("image", error))
     }
 
@@ -310,19 +252,39 @@ impl DockerHost for Engine {
         }
     }
 
-    async fn endpoint(&self, id: &ContainerId, network: &str, port: u16) -> Result<SocketAddr, HostError> {
-        let seen = self
-            .docker
-            .inspect_container(&id.0, None)
-            .await
-            .map_err(|error| self.failed("container", error))?;
+    async fn wiring(&self) -> Result<Wiring, HostError> {
+        if self.guarded {
+            return Ok(Wiring::Bridge);
+        }
+        if !self.address.starts_with("unix:") {
+            return Err(self.no_way_in("its containers are on another machine".to_owned()));
+        }
+        reach::may_enter().await.map_err(|reason| self.no_way_in(reason))?;
+        Ok(Wiring::Alone)
+    }
+
+    async fn endpoint(
+        &self,
+        id: &ContainerId,
+        network: Option<&Network>,
+        port: u16,
+    ) -> Result<Endpoint, HostError> {
+        let seen = self.docker.inspect_container(&id.0, None).await;
+        let seen = seen.map_err(|error| self.failed("container", error))?;
+        let Some(network) = network else {
+            // Docker says 0 of a container that has just ended.
+            let process = seen.state.and_then(|state| state.pid).filter(|process| *process > 0);
+            let process =
+                process.ok_or_else(|| HostError::Missing { what: "process of the container".to_owned() })?;
+            return Endpoint::inside(&id.0, process, port).map_err(|reason| self.no_way_in(reason));
+        };
         seen.network_settings
             .and_then(|settings| settings.networks)
-            .and_then(|networks| networks.get(network)?.ip_address.clone())
+            .and_then(|networks| networks.get(&network.name)?.ip_address.clone())
             .and_then(|address| address.parse::<IpAddr>().ok())
-            .map(|address| SocketAddr::new(address, port))
+            .map(|address| Endpoint::at((address, port).into()))
             .ok_or_else(|| HostError::Missing {
-                what: format!("address of the container on network `{network}`"),
+                what: format!("address of the container on network `{}`", network.name),
             })
     }
 
@@ -345,26 +307,17 @@ impl DockerHost for Engine {
     async fn ensure_network(&self, network: &Network) -> Result<(), HostError> {
         let _one_at_a_time = self.networks.lock().await;
         match self.docker.inspect_network(&network.name, None).await {
-            Ok(_) => return Ok(()),
+            Ok(found) if bodies::is_on_our_bridge(&found, &network.name) => return Ok(()),
+            Ok(_) => {
+                let reason = format!("network `{0}` is not ours: `docker network rm {0}`", network.name);
+                return Err(HostError::Refused { reason });
+            }
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
             Err(error) => return Err(self.failed("network", error)),
         }
         let mut last = None;
         for attempt in 0..64 {
-            let request = NetworkCreateRequest {
-                name: network.name.clone(),
-                driver: Some("bridge".to_owned()),
-                internal: Some(true),
-                labels: Some(network.labels.clone().into_iter().collect()),
-                ipam: Some(Ipam {
-                    config: Some(vec![IpamConfig {
-                        subnet: Some(subnet(&network.name, attempt)),
-                        ..IpamConfig::default()
-                    }]),
-                    ..Ipam::default()
-                }),
-                ..NetworkCreateRequest::default()
-            };
+            let request = bodies::network(network, attempt);
             match self.docker.create_network(request).await {
                 Ok(_) | Err(Error::DockerResponseServerError { status_code: 409, .. }) => return Ok(()),
                 Err(Error::DockerResponseServerError { message, .. }) if message.contains("overlap") => {

@@ -83,6 +83,9 @@ impl Error {
             Self::Host(HostError::Unreachable { .. }) => {
                 (ProblemKind::HostUnreachable, 503, "Docker host unreachable")
             }
+            Self::Host(HostError::NoWayIn { .. }) => {
+                (ProblemKind::Internal, 500, "no HTTP servers on this Docker host")
+            }
             Self::Host(
                 HostError::Missing { .. } | HostError::Conflict { .. } | HostError::Refused { .. },
             ) => (ProblemKind::Internal, 500, "Docker host refused"),

@@ -9,9 +9,10 @@ use schemas::names::WorkloadName;
 use schemas::provisioner::{Transport, WorkloadSpec};
 
 use crate::host::{ContainerBody, Network, SPEC_HASH_LABEL, SPEC_LABEL, TOOLBOX_LABEL, WORKLOAD_LABEL};
+use crate::reach::Wiring;
 
 /// Raised when the container made of an unchanged spec changes, so that running ones are replaced.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// Nobody in particular: the same in every image of ours, and not root in any.
 pub const USER: &str = "10001:10001";
@@ -21,6 +22,13 @@ pub fn spec_hash(spec: &WorkloadSpec) -> String {
     // Specs serialize without fail: names, numbers and maps with text keys.
     let json = serde_json::to_string(spec).unwrap_or_default();
     Sha256Hex::of(format!("{REVISION}\n{json}").as_bytes()).as_str().to_owned()
+}
+
+/// What is on the label of a container made of this spec on this network.
+pub fn made_from(spec: &WorkloadSpec, network: Option<&Network>) -> String {
+    let hash = spec_hash(spec);
+    // Containers that are alone and containers on a bridge do not stand for each other.
+    if network.is_some() { format!("{hash}.bridge") } else { hash }
 }
 
 /// Refuses a spec that would loosen what is below. Docker reads a limit of zero as no limit at all.
@@ -61,14 +69,13 @@ pub fn check(spec: &WorkloadSpec) -> Result<(), String> {
     Ok(())
 }
 
-/// The network of the workload's toolbox, for workloads that need one.
+/// The network of the workload's toolbox, for workloads that need one: HTTP servers on a host that we cannot go inside of.
 ///
-/// Docker names it; the address range comes from the daemon's pools. `--internal` gives it no route out: what remains
-/// reachable is the host itself, which the host's INPUT rules close (`docker.md` §3).
-pub fn network(spec: &WorkloadSpec) -> Option<Network> {
-    match spec.transport {
-        Transport::Stdio => None,
-        Transport::Http { .. } => Some(Network {
+/// `--internal` gives it no route out: what remains reachable is the host itself, which [`crate::reach::RULES`] close.
+pub fn network(spec: &WorkloadSpec, wiring: Wiring) -> Option<Network> {
+    match (&spec.transport, wiring) {
+        (Transport::Stdio, _) | (_, Wiring::Alone) => None,
+        (Transport::Http { .. }, Wiring::Bridge) => Some(Network {
             name: format!("ambit.{}.{}", spec.org, spec.toolbox),
             labels: BTreeMap::from([(TOOLBOX_LABEL.to_owned(), format!("{}.{}", spec.org, spec.toolbox))]),
         }),
@@ -87,9 +94,13 @@ pub fn pinned_reference(reference: &ImageReference, digest: &schemas::image::Ima
 }
 
 /// The container of a workload. `image` is what the host knows the spec's digest by.
-pub fn container(name: &WorkloadName, spec: &WorkloadSpec, image: &str) -> ContainerBody {
+pub fn container(
+    name: &WorkloadName,
+    spec: &WorkloadSpec,
+    image: &str,
+    network: Option<&Network>,
+) -> ContainerBody {
     let mebibytes = |count: u32| i64::from(count).saturating_mul(1024 * 1024);
-    let network = network(spec);
     ContainerBody {
         image: image.to_owned(),
         command: spec.command.clone(),
@@ -97,11 +108,11 @@ pub fn container(name: &WorkloadName, spec: &WorkloadSpec, image: &str) -> Conta
         labels: BTreeMap::from([
             (WORKLOAD_LABEL.to_owned(), name.as_str().to_owned()),
             (SPEC_LABEL.to_owned(), serde_json::to_string(spec).unwrap_or_default()),
-            (SPEC_HASH_LABEL.to_owned(), spec_hash(spec)),
+            (SPEC_HASH_LABEL.to_owned(), made_from(spec, network)),
         ]),
         user: USER.to_owned(),
         open_stdin: matches!(spec.transport, Transport::Stdio),
-        network: network.map_or_else(|| "none".to_owned(), |network| network.name),
+        network: network.map_or("none", |network| &network.name).to_owned(),
         cap_drop: vec!["ALL".to_owned()],
         security_opt: vec!["no-new-privileges".to_owned()],
         read_only_root: true,
@@ -136,7 +147,9 @@ mod tests {
     #[test]
     fn a_stdio_server_has_no_network_and_no_rights() {
         let spec = spec(r#"{"type":"stdio"}"#);
-        let body = container(&WorkloadName::parse("acme.ops.time").unwrap(), &spec, spec.digest.as_str());
+        let body =
+            container(&WorkloadName::parse("acme.ops.time").unwrap(), &spec, spec.digest.as_str(), None);
+        assert_eq!(network(&spec, Wiring::Bridge), None);
         assert_eq!(body.network, "none");
         assert_eq!(body.cap_drop, ["ALL"]);
         assert_eq!(body.security_opt, ["no-new-privileges"]);
@@ -151,11 +164,15 @@ mod tests {
     }
 
     #[test]
-    fn an_http_server_shares_a_network_with_its_toolbox_only() {
+    fn an_http_server_is_alone_or_shares_a_network_with_its_toolbox_only() {
         let spec = spec(r#"{"type":"http","port":8080,"path":"/mcp"}"#);
-        let body = container(&WorkloadName::parse("acme.ops.time").unwrap(), &spec, spec.digest.as_str());
-        assert_eq!(body.network, "ambit.acme.ops");
-        assert!(!body.open_stdin);
+        let name = WorkloadName::parse("acme.ops.time").unwrap();
+        let body = |network: Option<&Network>| container(&name, &spec, spec.digest.as_str(), network);
+        assert_eq!(network(&spec, Wiring::Alone), None);
+        let (alone, shared) = (body(None), body(network(&spec, Wiring::Bridge).as_ref()));
+        assert_eq!((alone.network.as_str(), shared.network.as_str()), ("none", "ambit.acme.ops"));
+        assert!(!alone.open_stdin);
+        assert_ne!(alone.labels[SPEC_HASH_LABEL], shared.labels[SPEC_HASH_LABEL], "one replaces the other");
     }
 
     #[test]

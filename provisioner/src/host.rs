@@ -2,7 +2,6 @@
 //! [`crate::simulated`] its twin in memory.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 
@@ -11,6 +10,8 @@ use futures_util::stream::BoxStream;
 use schemas::image::{ImageDigest, ImageReference};
 use schemas::provisioner::WorkloadEvent;
 use tokio::io::AsyncWrite;
+
+use crate::reach::{Endpoint, RULES, Wiring};
 
 /// Label with the workload's name; every container and every network of ours has it.
 pub const WORKLOAD_LABEL: &str = "dev.ambit.workload";
@@ -46,6 +47,18 @@ pub enum HostError {
     #[error("the Docker host reports a conflict: {reason}")]
     Conflict {
         /// Docker's own words.
+        reason: String,
+    },
+    /// An HTTP server there could not be reached, or only over a network that would let it reach the host.
+    #[error(
+        "HTTP servers cannot run on the Docker host `{address}`: {reason}. Run the provisioner on that machine as root, or \
+         use the server over stdio; or, where we have a route to the host's bridges, close the host to them and name it \
+         with --guarded-host instead of --host:\n{RULES}"
+    )]
+    NoWayIn {
+        /// The host's address.
+        address: String,
+        /// What is missing.
         reason: String,
     },
     /// Docker refused or failed.
@@ -252,11 +265,18 @@ pub trait DockerHost: Send + Sync + 'static {
     async fn ending(&self, id: &ContainerId) -> Result<Option<Ending>, HostError>;
     /// Waits until a container ends.
     async fn ended(&self, id: &ContainerId) -> Result<Ending, HostError>;
-    /// Where a port of a running container is reached from here.
-    async fn endpoint(&self, id: &ContainerId, network: &str, port: u16) -> Result<SocketAddr, HostError>;
+    /// What the containers of HTTP servers are wired to here; [`HostError::NoWayIn`] where none may run.
+    async fn wiring(&self) -> Result<Wiring, HostError>;
+    /// The way to a port of a running container, which is on this network or on none.
+    async fn endpoint(
+        &self,
+        id: &ContainerId,
+        network: Option<&Network>,
+        port: u16,
+    ) -> Result<Endpoint, HostError>;
     /// What a container uses.
     async fn usage(&self, id: &ContainerId) -> Result<Usage, HostError>;
-    /// Makes sure an internal network exists.
+    /// Makes sure an internal network exists, on a bridge whose name begins with [`crate::reach::BRIDGE_PREFIX`].
     async fn ensure_network(&self, network: &Network) -> Result<(), HostError>;
     /// Removes a network if nothing uses it; no error if there is none or it is in use.
     async fn remove_network(&self, name: &str) -> Result<(), HostError>;

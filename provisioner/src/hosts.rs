@@ -6,12 +6,12 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use schemas::ids::Sha256Hex;
 use schemas::names::WorkloadName;
-use schemas::provisioner::{HostStatus, WorkloadEvent, WorkloadSpec};
+use schemas::provisioner::{HostStatus, Transport, WorkloadEvent, WorkloadSpec};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use crate::error::Error;
 use crate::hardening;
-use crate::host::{Container, ContainerId, DockerHost, HostError};
+use crate::host::{Container, ContainerId, DockerHost, HostError, Network};
 
 /// One host with its bound on starts.
 pub(crate) struct Slot {
@@ -54,6 +54,29 @@ impl Slot {
             }
         }
         Err(Error::UnknownImage { image: format!("{}@{}", spec.image, spec.digest) })
+    }
+
+    /// The network that the workload's container here is on, if any. Where it could only be on one that lets it reach the
+    /// host, nothing of it goes on running.
+    pub(crate) async fn network(
+        &self,
+        spec: &WorkloadSpec,
+        here: &[Container],
+    ) -> Result<Option<Network>, Error> {
+        if matches!(spec.transport, Transport::Stdio) {
+            return Ok(None);
+        }
+        match self.host.wiring().await {
+            Ok(wiring) => Ok(hardening::network(spec, wiring)),
+            Err(error) => {
+                if matches!(error, HostError::NoWayIn { .. }) {
+                    for container in here {
+                        self.remove(&container.id).await?;
+                    }
+                }
+                Err(error.into())
+            }
+        }
     }
 
     pub(crate) async fn remove(&self, id: &ContainerId) -> Result<(), Error> {

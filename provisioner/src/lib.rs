@@ -1,7 +1,7 @@
 //! Runs MCP servers as hardened containers and serves each as stateless MCP 2026-07-28.
 //!
 //! Reading order: `api` (routes, signatures) → `workloads` (made so, woken, put to sleep) → [`plan`] (pure) →
-//! `converge` and `start` → `bridge` (one server, many calls). [`host`] is the port to Docker, [`docker`] the real one,
+//! `converge` and `start` → `bridge` (one server, many calls; [`reach`] is the way in). [`host`] is the port to Docker, [`docker`] the real one,
 //! [`simulated`] its twin; [`hardening`] makes the container; [`images`] builds images without a registry.
 
 mod api;
@@ -15,6 +15,7 @@ pub mod host;
 mod hosts;
 pub mod images;
 pub mod plan;
+pub mod reach;
 mod settings;
 pub mod signature;
 pub mod simulated;

@@ -1,10 +1,17 @@
 //! What has to happen, given what should be and what is. Pure: it asks nobody and does nothing.
 
 use schemas::names::WorkloadName;
-use schemas::provisioner::WorkloadSpec;
 
-use crate::hardening;
 use crate::host::{Container, ContainerId, ContainerState, SPEC_HASH_LABEL};
+
+/// A workload as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Desired {
+    /// What its container's label must say it was made from.
+    pub made_from: String,
+    /// Whether there must be a network for it.
+    pub networked: bool,
+}
 
 /// A workload as its hosts show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,18 +38,17 @@ pub enum Step {
 }
 
 /// The steps that lead from `observed` to `desired`, in order; none when it is so already.
-pub fn plan(desired: Option<&WorkloadSpec>, observed: &Observed) -> Vec<Step> {
+pub fn plan(desired: Option<&Desired>, observed: &Observed) -> Vec<Step> {
     let remove = |container: &Container| Step::Remove(container.id.clone());
-    let Some(spec) = desired else {
+    let Some(desired) = desired else {
         return observed.containers.iter().map(remove).collect();
     };
-    let hash = hardening::spec_hash(spec);
     // Names are unique on a host, so at most one container per host can be kept; a second host's is a duplicate.
     let kept = observed
         .containers
         .iter()
         .filter(|container| container.name == observed.name.as_str())
-        .filter(|container| container.labels.get(SPEC_HASH_LABEL) == Some(&hash))
+        .filter(|container| container.labels.get(SPEC_HASH_LABEL) == Some(&desired.made_from))
         .filter_map(|container| Some((worth(container.state)?, container)))
         .max_by(|(one, a), (other, b)| one.cmp(other).then_with(|| b.id.cmp(&a.id)))
         .map(|(_, container)| container);
@@ -57,13 +63,13 @@ pub fn plan(desired: Option<&WorkloadSpec>, observed: &Observed) -> Vec<Step> {
         Some((ContainerState::Paused, id)) => steps.push(Step::Unpause(id)),
         Some((_, id)) => {
             // The network may have gone while the container slept.
-            if hardening::network(spec).is_some() {
+            if desired.networked {
                 steps.push(Step::EnsureNetwork);
             }
             steps.push(Step::Start(Some(id)));
         }
         None => {
-            if hardening::network(spec).is_some() {
+            if desired.networked {
                 steps.push(Step::EnsureNetwork);
             }
             steps.push(Step::Create);
@@ -90,12 +96,8 @@ mod tests {
 
     use super::*;
 
-    fn spec(transport: &str) -> WorkloadSpec {
-        serde_json::from_str(&format!(
-            r#"{{"org":"o","toolbox":"t","server":"s","image":"i","digest":"sha256:{}","transport":{transport}}}"#,
-            "0".repeat(64)
-        ))
-        .unwrap()
+    fn desired(networked: bool) -> Desired {
+        Desired { made_from: "new".to_owned(), networked }
     }
 
     fn container(id: usize, name: &str, hash: &str, state: ContainerState) -> Container {
@@ -108,7 +110,7 @@ mod tests {
     }
 
     /// What a faultless host would show afterwards.
-    fn apply(steps: &[Step], spec: Option<&WorkloadSpec>, observed: &Observed) -> Observed {
+    fn apply(steps: &[Step], desired: Option<&Desired>, observed: &Observed) -> Observed {
         let mut next = observed.clone();
         for step in steps {
             match step {
@@ -119,8 +121,8 @@ mod tests {
                         !next.containers.iter().any(|c| c.name == next.name.as_str()),
                         "the name is taken"
                     );
-                    let hash = hardening::spec_hash(spec.unwrap());
-                    next.containers.push(container(99, next.name.as_str(), &hash, ContainerState::Created));
+                    let hash = &desired.unwrap().made_from;
+                    next.containers.push(container(99, next.name.as_str(), hash, ContainerState::Created));
                 }
                 Step::Start(id) => {
                     let id = id.clone().unwrap_or(ContainerId("c99".to_owned()));
@@ -139,7 +141,7 @@ mod tests {
     }
 
     /// Every combination of up to two containers, each in any state, with the right or another name and spec.
-    fn worlds(hash: &str) -> Vec<Vec<Container>> {
+    fn worlds() -> Vec<Vec<Container>> {
         let mut ones = Vec::new();
         for state in [
             ContainerState::Created,
@@ -149,7 +151,7 @@ mod tests {
             ContainerState::Dead,
         ] {
             for name in ["o.t.s", "stray"] {
-                for hash in [hash, "old"] {
+                for hash in ["new", "old"] {
                     ones.push((name, hash, state));
                 }
             }
@@ -166,12 +168,9 @@ mod tests {
 
     #[test]
     fn applied_to_its_own_outcome_a_plan_is_empty() {
-        let stdio = spec(r#"{"type":"stdio"}"#);
-        let http = spec(r#"{"type":"http","port":1,"path":"/"}"#);
         let mut seen = 0;
-        for desired in [None, Some(&stdio), Some(&http)] {
-            let hash = desired.map(hardening::spec_hash).unwrap_or_default();
-            for containers in worlds(&hash) {
+        for desired in [None, Some(&desired(false)), Some(&desired(true))] {
+            for containers in worlds() {
                 let observed = Observed { name: WorkloadName::parse("o.t.s").unwrap(), containers };
                 let steps = plan(desired, &observed);
                 let outcome = apply(&steps, desired, &observed);
@@ -185,13 +184,13 @@ mod tests {
 
     #[test]
     fn a_crash_after_any_step_heals_at_the_next_plan() {
-        let spec = spec(r#"{"type":"stdio"}"#);
-        for containers in worlds(&hardening::spec_hash(&spec)) {
+        let desired = desired(true);
+        for containers in worlds() {
             let observed = Observed { name: WorkloadName::parse("o.t.s").unwrap(), containers };
-            let steps = plan(Some(&spec), &observed);
+            let steps = plan(Some(&desired), &observed);
             for done in 0..=steps.len() {
-                let halfway = apply(&steps[..done], Some(&spec), &observed);
-                let outcome = apply(&plan(Some(&spec), &halfway), Some(&spec), &halfway);
+                let halfway = apply(&steps[..done], Some(&desired), &observed);
+                let outcome = apply(&plan(Some(&desired), &halfway), Some(&desired), &halfway);
                 assert_eq!(outcome.containers.len(), 1);
                 assert_eq!(outcome.containers[0].state, ContainerState::Running);
             }
@@ -200,21 +199,20 @@ mod tests {
 
     #[test]
     fn the_table() {
-        let spec = spec(r#"{"type":"stdio"}"#);
-        let hash = hardening::spec_hash(&spec);
+        let (desired, hash) = (desired(false), "new");
         let name = WorkloadName::parse("o.t.s").unwrap();
         let id = |n: usize| ContainerId(format!("c{n}"));
         let case =
-            |containers: Vec<Container>| plan(Some(&spec), &Observed { name: name.clone(), containers });
+            |containers: Vec<Container>| plan(Some(&desired), &Observed { name: name.clone(), containers });
         assert_eq!(case(vec![]), [Step::Create, Step::Start(None)]);
-        assert_eq!(case(vec![container(0, "o.t.s", &hash, ContainerState::Running)]), []);
-        assert_eq!(case(vec![container(0, "o.t.s", &hash, ContainerState::Paused)]), [Step::Unpause(id(0))]);
+        assert_eq!(case(vec![container(0, "o.t.s", hash, ContainerState::Running)]), []);
+        assert_eq!(case(vec![container(0, "o.t.s", hash, ContainerState::Paused)]), [Step::Unpause(id(0))]);
         assert_eq!(
-            case(vec![container(0, "o.t.s", &hash, ContainerState::Exited)]),
+            case(vec![container(0, "o.t.s", hash, ContainerState::Exited)]),
             [Step::Start(Some(id(0)))]
         );
         assert_eq!(
-            case(vec![container(0, "o.t.s", &hash, ContainerState::Created)]),
+            case(vec![container(0, "o.t.s", hash, ContainerState::Created)]),
             [Step::Start(Some(id(0)))]
         );
         assert_eq!(
@@ -223,8 +221,8 @@ mod tests {
         );
         assert_eq!(
             case(vec![
-                container(0, "stray", &hash, ContainerState::Running),
-                container(1, "o.t.s", &hash, ContainerState::Paused)
+                container(0, "stray", hash, ContainerState::Running),
+                container(1, "o.t.s", hash, ContainerState::Paused)
             ]),
             [Step::Remove(id(0)), Step::Unpause(id(1))]
         );

@@ -20,6 +20,7 @@ use tokio::task::AbortHandle;
 use crate::host::{
     ContainerBody, ContainerId, ContainerState, Ending, Frame, HostError, Image, Network, WORKLOAD_LABEL,
 };
+use crate::reach::Wiring;
 
 /// The standard streams of a simulated server.
 #[derive(Debug)]
@@ -57,13 +58,14 @@ struct Process {
     life: u64,
 }
 
-#[derive(Default)]
 struct World {
     containers: BTreeMap<ContainerId, Process>,
     networks: BTreeMap<String, Network>,
     images: HashMap<String, Image>,
     missing: Vec<String>,
     endpoints: HashMap<String, SocketAddr>,
+    /// `None`: no HTTP servers here.
+    wiring: Option<Wiring>,
     journal: Vec<String>,
     /// Fails the step with this number, counted from when it was set.
     fault: Option<(usize, Fault)>,
@@ -90,7 +92,16 @@ impl Simulated {
     pub fn new(serve: impl Fn(&str, Pipes) -> BoxFuture<'static, i64> + Send + Sync + 'static) -> Self {
         Self {
             address: "simulated",
-            world: Arc::default(),
+            world: Arc::new(Mutex::new(World {
+                containers: BTreeMap::new(),
+                networks: BTreeMap::new(),
+                images: HashMap::new(),
+                missing: Vec::new(),
+                endpoints: HashMap::new(),
+                wiring: Some(Wiring::Alone),
+                journal: Vec::new(),
+                fault: None,
+            })),
             serve: Arc::new(serve),
             ids: Arc::default(),
             events: broadcast::channel(256).0,
@@ -131,6 +142,11 @@ impl Simulated {
     /// Where the ports of a container are, in truth.
     pub fn endpoint_of(&self, name: &str, address: SocketAddr) {
         self.world().endpoints.insert(name.to_owned(), address);
+    }
+
+    /// What the containers of HTTP servers are wired to from now on; `None`: none may run.
+    pub fn wire(&self, wiring: Option<Wiring>) {
+        self.world().wiring = wiring;
     }
 
     /// Ends a container's process as `kill -9` would.

@@ -16,7 +16,6 @@ use crate::bridge::http::HttpServer;
 use crate::bridge::link::Link;
 use crate::bridge::stdio::{GreetingError, StdioServer};
 use crate::error::Error;
-use crate::hardening;
 use crate::host::{ContainerId, DockerHost, Ending};
 use crate::hosts::Slot;
 use crate::workloads::{Workload, Workloads};
@@ -159,14 +158,14 @@ impl Workloads {
     }
 
     async fn reach(&self, slot: &Slot, spec: &WorkloadSpec, id: &ContainerId) -> Result<Server, Error> {
-        let (Transport::Http { port, path }, Some(network)) = (&spec.transport, hardening::network(spec))
-        else {
+        let Transport::Http { port, path } = &spec.transport else {
             return Err(Error::Malformed { reason: "a stdio server has no address".to_owned() });
         };
-        let address = slot.host().endpoint(id, &network.name, *port).await?;
+        let network = slot.network(spec, &[]).await?;
+        let endpoint = slot.host().endpoint(id, network.as_ref(), *port).await?;
         Ok(Server::Http(
             HttpServer::greet(
-                address,
+                endpoint,
                 path,
                 self.settings.ready_within,
                 end(Arc::clone(slot.host()), id.clone()),

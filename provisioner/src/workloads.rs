@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::hardening;
 use crate::host::{Container, ContainerId, ContainerState, SPEC_LABEL};
 use crate::hosts::Hosts;
+use crate::reach::Wiring;
 use crate::settings::Settings;
 use crate::start::Eras;
 
@@ -212,7 +213,9 @@ impl Workloads {
                 .labels
                 .get(SPEC_LABEL)
                 .and_then(|json| serde_json::from_str::<WorkloadSpec>(json).ok());
-            if let Some(network) = label.as_ref().or(spec.as_ref()).and_then(hardening::network) {
+            let network =
+                label.as_ref().or(spec.as_ref()).and_then(|spec| hardening::network(spec, Wiring::Bridge));
+            if let Some(network) = network {
                 slot.host().remove_network(&network.name).await?;
             }
         }

@@ -10,77 +10,13 @@
 
 mod rig;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use provisioner::docker::Engine;
+use provisioner::Settings;
 use provisioner::host::{ContainerState, DockerHost};
-use provisioner::images::{self, BuiltImage};
-use provisioner::{Provisioner, Settings};
-use rig::{Rig, key, name_of, unique};
-use schemas::image::ImageReference;
+use rig::docker::{Cleanup, engine, image, probe, provisioner, spec};
+use rig::{name_of, unique};
 use serde_json::{Value, json};
-
-const ADDRESS: &str = "unix:///var/run/docker.sock";
-
-async fn engine() -> Arc<Engine> {
-    let engine = Engine::connect(ADDRESS).unwrap_or_else(|error| panic!("these tests need Docker: {error}"));
-    engine.facts().await.unwrap_or_else(|error| panic!("these tests need Docker: {error}"));
-    Arc::new(engine)
-}
-
-fn provisioner(engine: &Arc<Engine>, settings: Settings) -> Rig {
-    Rig::new(Provisioner::with_hosts(vec![Arc::clone(engine) as Arc<dyn DockerHost>], key(), settings))
-}
-
-/// One image is built once, whichever test asks first.
-static BUILDING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
-async fn image(engine: &Engine, name: &str) -> BuiltImage {
-    let _one_at_a_time = BUILDING.lock().await;
-    images::build(engine, images::recipe(name).unwrap(), &|line| eprintln!("{line}")).await.unwrap()
-}
-
-/// A server of ours, in one line of Node: it tells what it sees from inside, and misbehaves on request.
-const PROBE: &str = include_str!("rig/probe.js");
-
-async fn probe(engine: &Engine, mode: &str) -> BuiltImage {
-    let _one_at_a_time = BUILDING.lock().await;
-    let node = std::process::Command::new("node")
-        .args(["-p", "process.execPath"])
-        .output()
-        .expect("these tests need Node");
-    let node = String::from_utf8(node.stdout).unwrap();
-    let reference = ImageReference::parse(&format!("ambit/probe-{mode}:test")).unwrap();
-    images::from_binary(engine, &reference, node.trim().as_ref(), &["-e", PROBE, mode], &|line| {
-        eprintln!("{line}");
-    })
-    .await
-    .unwrap()
-}
-
-fn spec(org: &str, server: &str, image: &BuiltImage) -> Value {
-    json!({"org": org, "toolbox": "t", "server": server, "image": image.reference.as_str(),
-        "digest": image.digest.as_str(), "transport": {"type": "stdio"}})
-}
-
-/// Removes what a test made, also when it fails.
-struct Cleanup(String);
-
-impl Drop for Cleanup {
-    fn drop(&mut self) {
-        let listed = std::process::Command::new("docker")
-            .args(["ps", "-aq", "--filter", &format!("name=^/?{}", self.0)])
-            .output();
-        let ids = listed.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default();
-        for id in ids.split_whitespace() {
-            let _ = std::process::Command::new("docker").args(["rm", "-f", id]).output();
-        }
-        let _ = std::process::Command::new("docker")
-            .args(["network", "rm", &format!("ambit.{}.t", self.0)])
-            .output();
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_lists_and_calls() {
@@ -301,7 +237,8 @@ async fn adopted_after_a_restart_and_rid_of_duplicates() {
     assert_eq!(third.json("DELETE", &format!("/v1/workloads/{name}"), "").await.0, 204);
     let created = {
         let spec = serde_json::from_value(spec.clone()).unwrap();
-        let body = provisioner::hardening::container(&name.parse().unwrap(), &spec, spec.digest.as_str());
+        let body =
+            provisioner::hardening::container(&name.parse().unwrap(), &spec, spec.digest.as_str(), None);
         engine.create(&name, &body).await.unwrap()
     };
     let fourth = provisioner(&engine, Settings::default());
@@ -344,50 +281,6 @@ async fn sleeps_and_wakes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn http_servers_on_their_own_network() {
-    let engine = engine().await;
-    let rig = provisioner(&engine, Settings::default());
-    let org = unique("http");
-    let _cleanup = Cleanup(org.clone());
-    let mut spec = spec(&org, "probe", &probe(&engine, "http").await);
-    spec["transport"] = json!({"type": "http", "port": 8080, "path": "/mcp"});
-    let (status, body) = rig.put(&spec).await;
-    assert_eq!(status, 200, "{body}");
-    let name = name_of(&spec);
-    assert_eq!(body["protocol"], "2025-11-25");
-    assert_eq!(rig.tool(&name, "echo", json!({"message": "over http"})).await.text(), "over http");
-    let heard = rig
-        .rpc(
-            &name,
-            "tools/call",
-            json!({"name": "echo", "arguments": {"message": "m"}, "_meta": {"progressToken": "p"}}),
-        )
-        .await;
-    assert_eq!((heard.messages.len(), heard.messages[0]["params"]["progressToken"].as_str()), (2, Some("p")));
-    rig.tool(&name, "forget", json!({})).await;
-    assert_eq!(rig.tool(&name, "echo", json!({"message": "new session"})).await.text(), "new session");
-    for (host, port) in [("169.254.169.254", 80), ("1.1.1.1", 443)] {
-        assert_ne!(
-            rig.tool(&name, "dial", json!({"host": host, "port": port})).await.text(),
-            "open",
-            "{host}"
-        );
-    }
-    let heard = rig.tool(&name, "die", json!({})).await;
-    assert_eq!(heard.last()["type"], "urn:ambit:server-failed", "{heard:?}");
-    assert_eq!(rig.tool(&name, "echo", json!({"message": "again"})).await.text(), "again");
-    assert_eq!(rig.json("DELETE", &format!("/v1/workloads/{name}"), "").await.0, 204);
-    let networks = std::process::Command::new("docker")
-        .args(["network", "ls", "--format", "{{.Name}}"])
-        .output()
-        .unwrap();
-    assert!(
-        !String::from_utf8_lossy(&networks.stdout).contains(&format!("ambit.{org}.t")),
-        "the network went too"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn ten_megabytes_through_a_real_server() {
     let engine = engine().await;
     let rig = provisioner(&engine, Settings::default());
@@ -401,23 +294,4 @@ async fn ten_megabytes_through_a_real_server() {
     let heard = rig.tool(&name, "echo", json!({"message": "z".repeat(10 * 1024 * 1024 - 2000)})).await;
     assert_eq!(heard.status, 413, "said at once, where the server would have gone deaf");
     assert_eq!(rig.tool(&name, "echo", json!({"message": "still here"})).await.text(), "Echo: still here");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn everything_over_http() {
-    let engine = engine().await;
-    let rig = provisioner(&engine, Settings::default());
-    let org = unique("web");
-    let _cleanup = Cleanup(org.clone());
-    let mut spec = spec(&org, "everything", &image(&engine, "everything").await);
-    spec["transport"] = json!({"type": "http", "port": 3001, "path": "/mcp"});
-    spec["command"] = json!(["streamableHttp"]);
-    let (status, body) = rig.put(&spec).await;
-    assert_eq!(status, 200, "{body}");
-    let name = name_of(&spec);
-    assert_eq!(rig.tool(&name, "echo", json!({"message": "hi"})).await.text(), "Echo: hi");
-    let params = json!({"name": "trigger-long-running-operation", "arguments": {"duration": 1, "steps": 2}, "_meta": {"progressToken": 7}});
-    let heard = rig.rpc(&name, "tools/call", params).await;
-    assert!(heard.messages.len() >= 2 && heard.messages[0]["params"]["progressToken"] == 7, "{heard:?}");
-    assert_eq!(rig.json("DELETE", &format!("/v1/workloads/{name}"), "").await.0, 204);
 }

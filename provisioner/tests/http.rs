@@ -17,6 +17,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Response};
 use axum::routing::post;
 use futures_util::StreamExt as _;
+use provisioner::reach::Wiring;
 use provisioner::simulated::Simulated;
 use provisioner::{Provisioner, Settings};
 use rig::{Rig, key, request, until};
@@ -164,7 +165,7 @@ async fn legacy_up() -> (Rig, Seen, Simulated) {
 #[tokio::test]
 async fn a_modern_server_passes_byte_for_byte() {
     let (rig, seen, host) = modern_up().await;
-    assert_eq!(host.body(NAME).unwrap().network, "ambit.acme.ops");
+    assert_eq!(host.body(NAME).unwrap().network, "none", "reached from inside");
     let response = rig.open(NAME, request(json!("i"), "tools/list", json!({}))).await;
     assert_eq!(response.headers()["ambit-answer"], "complete");
     let body = axum::body::to_bytes(response.into_body(), 9999).await.unwrap();
@@ -243,4 +244,26 @@ async fn an_older_server_is_translated() {
     })
     .await;
     assert_eq!(rig.tool(NAME, "silent", json!({})).await.status, 504);
+}
+
+#[tokio::test]
+async fn where_there_is_no_way_in_no_http_server_runs() {
+    let (rig, _, host) = modern_up().await;
+    // As after a restart of ours with fewer rights.
+    host.wire(None);
+    let (status, body) = rig.put(&spec()).await;
+    assert_eq!((status.as_u16(), body["type"].as_str()), (500, Some("urn:ambit:internal")), "{body}");
+    for way_out in ["as root", "over stdio", "--guarded-host", "iptables -I INPUT -i ambit-+ -j DROP"] {
+        assert!(body["detail"].as_str().unwrap().contains(way_out), "{body}");
+    }
+    assert!(host.body(NAME).is_none(), "nor does what ran before");
+    let (status, body) = rig.put(&spec()).await;
+    assert_eq!(status, 500, "no back-off hides the reason: {body}");
+    host.wire(Some(Wiring::Bridge));
+    assert_eq!(rig.put(&spec()).await.0, 200);
+    assert_eq!(host.body(NAME).unwrap().network, "ambit.acme.ops");
+    host.wire(Some(Wiring::Alone));
+    assert_eq!(rig.put(&spec()).await.0, 200);
+    assert_eq!(host.body(NAME).unwrap().network, "none", "replaced");
+    assert_eq!(rig.rpc(NAME, "tools/list", json!({})).await.status, 200);
 }

@@ -1,6 +1,5 @@
 //! An HTTP server inside a container, of any era, as a stateless one.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +9,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -25,6 +23,7 @@ use crate::bridge::stdio::finish;
 use crate::bridge::target::{Target, VERSION, failed, reply, unreached};
 use crate::bridge::translate;
 use crate::error::Error;
+use crate::reach::Endpoint;
 
 /// How often a booting server is knocked at.
 const KNOCK: Duration = Duration::from_millis(100);
@@ -75,19 +74,20 @@ impl Drop for Abandon {
 impl HttpServer {
     /// Waits until the server listens, and greets it.
     pub(crate) async fn greet(
-        address: SocketAddr,
+        endpoint: Endpoint,
         path: &str,
         patience: Duration,
         end: BoxFuture<'static, String>,
     ) -> Result<Self, Error> {
-        let uri = Uri::builder().scheme("http").authority(address.to_string()).path_and_query(path).build();
+        let uri = Uri::builder()
+            .scheme("http")
+            .authority(endpoint.address().to_string())
+            .path_and_query(path)
+            .build();
         let uri =
             uri.map_err(|error| Error::Malformed { reason: format!("`{path}` is no path: {error}") })?;
-        let mut connector = HttpConnector::new();
-        // Small writes that wait for each other's acknowledgement cost 40 ms a call.
-        connector.set_nodelay(true);
         let client =
-            Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(4)).build(connector);
+            Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(4)).build(endpoint);
         let ended = watch::channel(None).0;
         let target = Arc::new(Target {
             uri,

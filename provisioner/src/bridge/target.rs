@@ -12,7 +12,6 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -21,6 +20,7 @@ use crate::bridge::era::{self, Greeting, Handshake};
 use crate::bridge::events::Events;
 use crate::bridge::link::{End, Reply};
 use crate::error::Error;
+use crate::reach::Endpoint;
 
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -29,7 +29,7 @@ pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-ver
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) uri: Uri,
-    pub(super) client: Client<HttpConnector, Full<Bytes>>,
+    pub(super) client: Client<Endpoint, Full<Bytes>>,
     pub(super) next: AtomicU64,
     /// The session of an older server, which may have none.
     pub(super) session: Mutex<Session>,

@@ -1,7 +1,6 @@
 //! What may be asked of the simulated host, each step failing where a test wants it to.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -20,6 +19,7 @@ use crate::host::{
     Attachment, Container, ContainerBody, ContainerId, ContainerState, DockerHost, Ending, HostError,
     HostFacts, Image, ImageConfig, Network, Usage, WORKLOAD_LABEL,
 };
+use crate::reach::{Endpoint, Wiring};
 
 #[async_trait::async_trait]
 impl DockerHost for Simulated {
@@ -178,11 +178,29 @@ impl DockerHost for Simulated {
         }
     }
 
-    async fn endpoint(&self, id: &ContainerId, _network: &str, port: u16) -> Result<SocketAddr, HostError> {
+    async fn wiring(&self) -> Result<Wiring, HostError> {
+        self.world().wiring.ok_or_else(|| HostError::NoWayIn {
+            address: self.address.to_owned(),
+            reason: "it is simulated so".to_owned(),
+        })
+    }
+
+    async fn endpoint(
+        &self,
+        id: &ContainerId,
+        network: Option<&Network>,
+        port: u16,
+    ) -> Result<Endpoint, HostError> {
         let mut world = self.world();
-        let name = container(&mut world, id)?.name.clone();
+        let process = container(&mut world, id)?;
+        if process.body.network != network.map_or("none", |network| &network.name) {
+            return Err(HostError::Missing { what: format!("{network:?} of the container") });
+        }
+        let name = process.name.clone();
         let address = world.endpoints.get(&name).copied();
-        address.ok_or_else(|| HostError::Missing { what: format!("address of port {port}") })
+        address
+            .map(Endpoint::at)
+            .ok_or_else(|| HostError::Missing { what: format!("address of port {port}") })
     }
 
     async fn usage(&self, _id: &ContainerId) -> Result<Usage, HostError> {
