@@ -106,12 +106,19 @@ async fn legacy(State(seen): State<Seen>, headers: HeaderMap, body: Bytes) -> Re
     match method {
         "initialize" => {
             let mut response = reply(200, "application/json", done(json!({"protocolVersion": "2025-06-18",
-                "capabilities": {"tools": {"listChanged": true}, "logging": {}}, "serverInfo": {"name": "old", "version": "1"}})).to_string());
+                "capabilities": {"tools": {"listChanged": true}, "resources": {"subscribe": true}, "logging": {}}, "serverInfo": {"name": "old", "version": "1"}})).to_string());
             response.headers_mut().insert("mcp-session-id", "s".parse().unwrap());
             response
         }
         "tools/list" => reply(200, "application/json", done(json!({"tools": []})).to_string()),
-        "logging/setLevel" => reply(200, "application/json", done(json!({})).to_string()),
+        "resources/subscribe" if message["params"]["uri"] == "no://" => reply(
+            200,
+            "application/json",
+            json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32002, "message": "no"}}).to_string(),
+        ),
+        "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" => {
+            reply(200, "application/json", done(json!({})).to_string())
+        }
         "tools/call" if message["params"]["name"] == "silent" => reply(
             200,
             "text/event-stream",
@@ -131,6 +138,31 @@ async fn legacy(State(seen): State<Seen>, headers: HeaderMap, body: Bytes) -> Re
         }
         _ => reply(202, "text/plain", ""),
     }
+}
+
+/// Its GET stream: asks, tells what changed, and ends when told to.
+async fn push(headers: HeaderMap) -> Response<Body> {
+    assert_eq!(
+        (&headers["mcp-session-id"], &headers["accept"]),
+        (&"s".parse().unwrap(), &"text/event-stream".parse().unwrap())
+    );
+    let told = |method: &str, params: Value| {
+        format!("data: {}\n\n", json!({"jsonrpc": "2.0", "method": method, "params": params}))
+    };
+    let pieces = [
+        format!("data: {}\n\n", json!({"jsonrpc": "2.0", "id": "pushed", "method": "roots/list"})),
+        told("notifications/message", json!({"level": "info", "data": "nobody's"})),
+        told("notifications/prompts/list_changed", json!({})),
+        told("notifications/resources/updated", json!({"uri": "other://"})),
+        told("notifications/resources/updated", json!({"uri": "a://b"})),
+        told("notifications/tools/list_changed", json!({"x": 1})),
+    ];
+    let stream = futures_util::stream::iter(pieces).then(|piece| async {
+        // The subscription comes first.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok::<_, std::io::Error>(piece)
+    });
+    reply(200, "text/event-stream", Body::from_stream(stream))
 }
 
 async fn up(router: axum::Router, seen: Seen, protocol: &str) -> (Rig, Seen, Simulated) {
@@ -158,8 +190,12 @@ async fn modern_up() -> (Rig, Seen, Simulated) {
 
 async fn legacy_up() -> (Rig, Seen, Simulated) {
     let seen = Seen::default();
-    up(axum::Router::new().route("/mcp", post(legacy)).with_state(Arc::clone(&seen)), seen, "2025-06-18")
-        .await
+    up(
+        axum::Router::new().route("/mcp", post(legacy).get(push)).with_state(Arc::clone(&seen)),
+        seen,
+        "2025-06-18",
+    )
+    .await
 }
 
 #[tokio::test]
@@ -266,4 +302,54 @@ async fn where_there_is_no_way_in_no_http_server_runs() {
     assert_eq!(rig.put(&spec()).await.0, 200);
     assert_eq!(host.body(NAME).unwrap().network, "none", "replaced");
     assert_eq!(rig.rpc(NAME, "tools/list", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_an_older_server_pushes_goes_to_who_listens() {
+    let (rig, seen, _) = legacy_up().await;
+    let wants = json!({"notifications": {"toolsListChanged": true, "promptsListChanged": true, "resourceSubscriptions": ["a://b", "no://"]}});
+    let (one, other) = tokio::join!(
+        rig.say(NAME, request(json!("one"), "subscriptions/listen", wants)),
+        rig.say(
+            NAME,
+            request(
+                json!("two"),
+                "subscriptions/listen",
+                json!({"notifications": {"toolsListChanged": true}})
+            )
+        ),
+    );
+    let methods = |heard: &rig::Heard| {
+        heard.messages.iter().map(|m| m["method"].as_str().unwrap_or("end").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        methods(&one),
+        [
+            "notifications/subscriptions/acknowledged",
+            "notifications/resources/updated",
+            "notifications/tools/list_changed",
+            "end"
+        ]
+    );
+    assert_eq!(
+        one.messages[0]["params"]["notifications"],
+        json!({"toolsListChanged": true, "resourceSubscriptions": ["a://b"]}),
+        "what it did not declare or refused is not promised"
+    );
+    assert_eq!(
+        one.messages[2]["params"],
+        json!({"x": 1, "_meta": {"io.modelcontextprotocol/subscriptionId": "one"}})
+    );
+    assert_eq!(
+        methods(&other),
+        ["notifications/subscriptions/acknowledged", "notifications/tools/list_changed", "end"]
+    );
+    assert_eq!((&one.result()["resultType"], &one.last()["id"]), (&json!("complete"), &json!("one")));
+    until("unsubscribed, and its request declined once", async || {
+        let seen = seen.lock().unwrap();
+        let times = |what: fn(&Value) -> bool| seen.iter().filter(|(_, message)| what(message)).count();
+        times(|m| m["method"] == "resources/unsubscribe" && m["params"]["uri"] == "a://b") == 1
+            && times(|m| m["id"] == "pushed" && m["error"]["code"] == -32601) == 1
+    })
+    .await;
 }

@@ -15,6 +15,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use provisioner::Settings;
 use provisioner::docker::Engine;
 use provisioner::host::DockerHost as _;
@@ -215,6 +216,20 @@ async fn everything_over_http() {
         fastest = fastest.min(started.elapsed());
     }
     eprintln!("everything over HTTP: fastest call {fastest:?}");
+    // What it pushes on a stream of its own reaches who listens.
+    let uri = "demo://resource/dynamic/text/1";
+    let wants = json!({"notifications": {"toolsListChanged": true, "resourceSubscriptions": [uri]}});
+    let listening = rig.open(&name, rig::request(json!("l"), "subscriptions/listen", wants)).await;
+    let mut pushed = listening.into_body().into_data_stream();
+    let mut next = async || {
+        let piece = tokio::time::timeout(Duration::from_secs(20), pushed.next()).await.expect("told in time");
+        String::from_utf8(piece.unwrap().unwrap().to_vec()).unwrap()
+    };
+    let acknowledged = next().await;
+    assert!(acknowledged.contains(uri) && acknowledged.contains("toolsListChanged"), "{acknowledged}");
+    rig.tool(&name, "toggle-subscriber-updates", json!({})).await;
+    let updated = next().await;
+    assert!(updated.contains("notifications/resources/updated") && updated.contains(uri), "{updated}");
     let params = json!({"name": "trigger-long-running-operation", "arguments": {"duration": 1, "steps": 2}, "_meta": {"progressToken": 7}});
     let heard = rig.rpc(&name, "tools/call", params).await;
     assert!(heard.messages.len() >= 2 && heard.messages[0]["params"]["progressToken"] == 7, "{heard:?}");

@@ -18,7 +18,8 @@ use crate::bridge::era::{Era, Greeting, Handshake, Offer};
 use crate::bridge::events::Events;
 use crate::bridge::exchange::{Busy, Exchange, Final, json};
 use crate::bridge::link::End;
-use crate::bridge::listeners::{Wants, farewell};
+use crate::bridge::listeners::Wants;
+use crate::bridge::pushed::{self, Pushed};
 use crate::bridge::stdio::finish;
 use crate::bridge::target::{Target, VERSION, failed, reply, unreached};
 use crate::bridge::translate;
@@ -95,6 +96,7 @@ impl HttpServer {
             next: AtomicU64::new(1),
             session: Mutex::default(),
             shaking: tokio::sync::Mutex::default(),
+            pushed: Pushed::default(),
             end: ended.clone(),
         });
         let watch = AbortOnDrop(tokio::spawn(async move {
@@ -172,7 +174,10 @@ impl HttpServer {
         };
         let message = match request.method.as_ref() {
             "server/discover" => envelope::answer(request.id, "result", &handshake.discover),
-            "subscriptions/listen" => return Self::no_subscription(&request, busy).respond().await,
+            "subscriptions/listen" => {
+                let wants = Wants::parse(&request, handshake);
+                return pushed::listen(&self.target, request.id, wants, busy).await?.respond().await;
+            }
             method if translate::is_removed(method) => {
                 envelope::refusal(request.id, -32601, &format!("there is no method `{method}`"))
             }
@@ -252,20 +257,6 @@ impl HttpServer {
         exchange.respond().await
     }
 
-    /// An empty promise, kept at once: legal, and honest as long as we hold no GET stream to the server.
-    fn no_subscription(request: &Request<'_>, busy: Busy) -> Exchange {
-        let id = request.id.to_owned();
-        let (_, notices) = mpsc::channel(1);
-        Exchange {
-            head: Some(Wants::default().acknowledgement(&id)),
-            notices,
-            answer: Box::pin(std::future::ready(Ok(Final { message: farewell(&id), complete: false }))),
-            id,
-            deadline: None,
-            busy: Some(busy),
-        }
-    }
-
     fn relay(&self, request: &Request<'_>, handshake: &Handshake, limit: Duration, busy: Busy) -> Exchange {
         let target = Arc::clone(&self.target);
         let upstream = target.next.fetch_add(1, Ordering::Relaxed);
@@ -336,7 +327,7 @@ impl Drop for AbortOnDrop {
 }
 
 /// What of an older server's stream the gateway hears; its requests are declined on the spot.
-async fn told(
+pub(super) async fn told(
     target: &Arc<Target>,
     message: &Bytes,
     progress: Option<&str>,

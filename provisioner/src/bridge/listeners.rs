@@ -57,7 +57,7 @@ impl Wants {
         envelope::notification("notifications/subscriptions/acknowledged", &params)
     }
 
-    fn covers(&self, method: &str, fields: &Fields<'_>) -> bool {
+    pub(crate) fn covers(&self, method: &str, fields: &Fields<'_>) -> bool {
         match method {
             "notifications/tools/list_changed" => self.tools,
             "notifications/prompts/list_changed" => self.prompts,

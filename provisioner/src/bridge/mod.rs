@@ -12,6 +12,7 @@ pub(crate) mod lines;
 pub(crate) mod link;
 pub(crate) mod listeners;
 pub(crate) mod logs;
+mod pushed;
 pub(crate) mod stdio;
 mod target;
 pub(crate) mod translate;

@@ -19,6 +19,7 @@ use crate::bridge::envelope::{self, Envelope, MODERN};
 use crate::bridge::era::{self, Greeting, Handshake};
 use crate::bridge::events::Events;
 use crate::bridge::link::{End, Reply};
+use crate::bridge::pushed::Pushed;
 use crate::error::Error;
 use crate::reach::Endpoint;
 
@@ -35,6 +36,7 @@ pub(super) struct Target {
     pub(super) session: Mutex<Session>,
     /// Held by whoever replaces the session.
     pub(super) shaking: tokio::sync::Mutex<()>,
+    pub(super) pushed: Pushed,
     /// How it ended, once it has.
     pub(super) end: watch::Sender<Option<End>>,
 }
@@ -92,23 +94,49 @@ impl Target {
         body: Bytes,
         headers: HeaderMap,
     ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
+        self.send(Method::POST, body, headers).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        body: Bytes,
+        headers: HeaderMap,
+    ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
+        let reads = method == Method::GET;
         let mut request = HttpRequest::new(Full::new(body));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = method;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = headers;
         let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        if !reads {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let accept = if reads { "text/event-stream" } else { "application/json, text/event-stream" };
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
         self.client.request(request).await
     }
 
     /// A POST inside the session of an older server.
     pub(super) async fn post_legacy(&self, body: Bytes) -> Result<Response<Incoming>, Error> {
+        self.in_session(Method::POST, body).await
+    }
+
+    pub(super) async fn in_session(&self, method: Method, body: Bytes) -> Result<Response<Incoming>, Error> {
         let session = self.session();
         let mut headers = HeaderMap::new();
         session.id.into_iter().for_each(|id| drop(headers.insert(SESSION, id)));
         session.protocol.into_iter().for_each(|version| drop(headers.insert(VERSION, version)));
-        self.post(body, headers).await.map_err(|error| unreached(&error))
+        self.send(method, body, headers).await.map_err(|error| unreached(&error))
+    }
+
+    /// Asks in the session of an older server for something that has no other answer than yes.
+    pub(super) async fn ask(&self, method: &str, params: &str) -> bool {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let Ok(told) = self.post_legacy(envelope::request(id, method, params).into()).await else {
+            return false;
+        };
+        matches!(sole_reply(told, id).await, Ok(Reply::Result(_)))
     }
 
     /// Shakes hands, which begins a session and leaves others as they are.
