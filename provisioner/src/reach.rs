@@ -179,3 +179,25 @@ mod namespace {
         Err(io::Error::new(io::ErrorKind::Unsupported, ELSEWHERE))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_that_is_not_the_containers_is_not_entered() {
+        let id = "0123456789abcdef".repeat(4);
+        let ours = i64::from(std::process::id());
+        assert!(Endpoint::inside(&id, ours, 80).unwrap_err().contains("not the container's"));
+        assert!(Endpoint::inside(&id, i64::MAX, 80).unwrap_err().contains("cannot be opened"));
+        // Every cgroup is in the root one: even a daemon that lies about ids does not send us to our own loopback.
+        assert!(Endpoint::inside("/", ours, 80).unwrap_err().contains("shares our own network"));
+    }
+
+    #[test]
+    fn every_rule_is_for_our_bridges() {
+        assert!(RULES.lines().count() >= 4);
+        assert!(RULES.lines().all(|rule| rule.contains(&format!(" -i {BRIDGE_PREFIX}+ "))));
+    }
+}

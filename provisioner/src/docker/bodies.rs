@@ -116,3 +116,23 @@ pub(super) fn network(network: &Network, attempt: u16) -> NetworkCreateRequest {
         ..NetworkCreateRequest::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bridges_have_names_that_the_rules_cover_and_the_kernel_takes() {
+        let (one, other) = (bridge("ambit.acme.ops"), bridge("ambit.acme.web"));
+        assert!(one.starts_with(BRIDGE_PREFIX) && one.len() == 15 && one != other, "{one}");
+        let of_ours = |internal, name: &str| NetworkInspect {
+            internal: Some(internal),
+            options: Some([(BRIDGE_NAME.to_owned(), name.to_owned())].into()),
+            ..NetworkInspect::default()
+        };
+        assert!(is_on_our_bridge(&of_ours(true, &one), "ambit.acme.ops"));
+        for found in [of_ours(true, "br-1"), of_ours(false, &one), NetworkInspect::default()] {
+            assert!(!is_on_our_bridge(&found, "ambit.acme.ops"));
+        }
+    }
+}

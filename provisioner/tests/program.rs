@@ -1,4 +1,4 @@
-//! The real program, killed with `kill -9` between two steps on a real Docker host, and started again.
+//! The real program on a real Docker host: killed with `kill -9` between two steps and started again; with few rights.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,6 +10,7 @@
 
 mod rig;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use provisioner::host::{ContainerState, DockerHost as _};
 use rig::docker::{ADDRESS, Cleanup, engine, probe, spec};
 use rig::{key, name_of, now, unique};
 use schemas::provisioner::SIGNATURE_HEADER;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::Notify;
@@ -66,8 +67,12 @@ impl Drop for Program {
 
 impl Program {
     async fn start(host: &str, key_file: &Path) -> Self {
+        Self::run(&mut Command::new(env!("CARGO_BIN_EXE_provisioner")), host, key_file).await
+    }
+
+    async fn run(command: &mut Command, host: &str, key_file: &Path) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(env!("CARGO_BIN_EXE_provisioner"))
+        let child = command
             .args(["--host", host, "--listen", &format!("127.0.0.1:{port}"), "--key-file"])
             .arg(key_file)
             .stderr(Stdio::inherit())
@@ -132,4 +137,30 @@ async fn killed_between_create_and_start_it_starts_what_it_made() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let now = engine.containers(Some(&name)).await.unwrap();
     assert_eq!((now.len(), &now[0].id, now[0].state), (1, &made[0].id, ContainerState::Running));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_root_it_runs_stdio_servers_and_says_why_no_others() {
+    let engine = engine().await;
+    let org = unique("rights");
+    let _cleanup = Cleanup(org.clone());
+    let folder = Folder(std::env::temp_dir().join(&org));
+    std::fs::create_dir(&folder.0).unwrap();
+    let key_file = folder.0.join("key");
+    std::fs::write(&key_file, [42; 32]).unwrap();
+    let socket = std::fs::metadata(ADDRESS.trim_start_matches("unix://")).unwrap();
+    // Nobody, but in the group that may use Docker.
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", &format!("--regid={}", socket.gid()), "--clear-groups"]);
+    command.arg(env!("CARGO_BIN_EXE_provisioner"));
+    let program = Program::run(&mut command, ADDRESS, &key_file).await;
+    let mut spec = spec(&org, "probe", &probe(&engine, "stdio").await);
+    let answer = put(program.port, &spec).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    spec["server"] = json!("web");
+    spec["transport"] = json!({"type": "http", "port": 8080, "path": "/mcp"});
+    let answer = put(program.port, &spec).await;
+    assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("CAP_SYS_ADMIN"), "{answer}");
+    assert!(answer.contains("--guarded-host") && answer.contains("iptables -I INPUT"), "{answer}");
+    assert!(engine.containers(Some(&name_of(&spec))).await.unwrap().is_empty());
 }
