@@ -146,7 +146,7 @@ impl AuditEvent {
     /// # Errors
     /// Only if a value has no JSON form, which these types exclude.
     pub fn seal(&self) -> Result<Sealed, serde_json::Error> {
-        let text = serde_json_canonicalizer::to_string(self)?;
+        let text = crate::canonical::to_string(self)?;
         let leaf = leaf_hash(&text);
         Ok(Sealed { text, leaf })
     }

@@ -10,6 +10,7 @@
 //! | [`cedar`] | policy authors and the engine |
 
 pub mod audit;
+pub mod canonical;
 pub mod cedar;
 pub mod decision;
 pub mod generate;
