@@ -99,41 +99,37 @@ async fn one_core(
     if core == 0 {
         tokio::task::spawn_local(tick(Rc::clone(&gateway), platform.clone()));
     }
-    let connections = LocalSet::new();
     let open = Rc::new(std::cell::Cell::new(0_usize));
-    let accepting = connections.run_until(async {
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                _ = stop.wait_for(|stop| *stop) => break,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    let _ = stream.set_nodelay(true);
-                    open.set(open.get() + 1);
-                    let (gateway, platform, open, stop) =
-                        (Rc::clone(&gateway), platform.clone(), Rc::clone(&open), stop.clone());
-                    tokio::task::spawn_local(async move {
-                        connection(gateway, platform, stream, stop).await;
-                        open.set(open.get().saturating_sub(1));
-                    });
-                }
-                // Out of file descriptors, most likely: give some a chance to close.
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let _ = stream.set_nodelay(true);
+                open.set(open.get() + 1);
+                let (gateway, platform, open, stop) =
+                    (Rc::clone(&gateway), platform.clone(), Rc::clone(&open), stop.clone());
+                tokio::task::spawn_local(async move {
+                    connection(gateway, platform, stream, stop).await;
+                    open.set(open.get().saturating_sub(1));
+                });
+            }
+            // Out of file descriptors, most likely: give some a chance to close.
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
-        let done = async {
-            while open.get() > 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        let _ = tokio::time::timeout(GRACE, done).await;
-        tokio::time::sleep(LAST_WRITES).await;
-    });
-    accepting.await;
+    }
+    let done = async {
+        while open.get() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let _ = tokio::time::timeout(GRACE, done).await;
+    tokio::time::sleep(LAST_WRITES).await;
     Ok(())
 }
 
