@@ -39,7 +39,11 @@ impl Changing {
     }
 }
 
-async fn answer(State(description): State<Arc<Mutex<String>>>, Json(message): Json<Value>) -> Json<Value> {
+/// It pretends to be a provisioner, whose word that an answer needs no change is taken: a remote server's must not be.
+async fn answer(
+    State(description): State<Arc<Mutex<String>>>,
+    Json(message): Json<Value>,
+) -> ([(&'static str, &'static str); 1], Json<Value>) {
     let description = description.lock().unwrap().clone();
     let result = match message["method"].as_str() {
         Some("server/discover") => {
@@ -50,7 +54,6 @@ async fn answer(State(description): State<Arc<Mutex<String>>>, Json(message): Js
         }
         _ => json!({ "content": [{ "type": "text", "text": "done" }] }),
     };
-    let mut result = result;
-    result["resultType"] = json!("complete");
-    Json(json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }))
+    let answer = json!({ "jsonrpc": "2.0", "id": message["id"], "result": result });
+    ([("ambit-answer", "complete")], Json(answer))
 }

@@ -20,7 +20,7 @@ use crate::body::{Body, read_whole};
 use crate::json::Object;
 use crate::platform::{Platform, PlatformError};
 use crate::protocol::{Era, Legacy, META_LOG_LEVEL};
-use crate::toolboxes::Server;
+use crate::toolboxes::{Place, Server};
 use crate::upstream::events::{Decoder, event, keep_alive};
 use crate::upstream::{UpstreamError, is_event_stream, is_json};
 use crate::vault::Vault;
@@ -36,6 +36,7 @@ pub(super) struct Relay<P: Platform> {
     platform: P,
     vault: Rc<Vault>,
     server: String,
+    by_provisioner: bool,
     era: Era,
     method: Method,
     id: Box<RawValue>,
@@ -58,6 +59,7 @@ impl<P: Platform> Relay<P> {
             platform: visit.platform.clone(),
             vault: Rc::clone(&visit.gateway.vault),
             server: server.name.to_string(),
+            by_provisioner: matches!(server.place, Place::Workload(_)),
             era: call.era,
             method: call.method,
             id: call.id.clone(),
@@ -124,9 +126,11 @@ pub(super) async fn relay<P: Platform>(
     Ok(answer(rewritten.status, rewritten.text))
 }
 
-/// The provisioner says when an answer is complete as it stands; a modern client then gets the very bytes, without a copy.
+/// The provisioner says when an answer is complete as it stands; a modern client then gets the very bytes, without a copy. A remote
+/// server is not believed.
 fn passes_unchanged<P: Platform>(relay: &Relay<P>, response: &Response<P::Stream>) -> bool {
     relay.era == Era::Modern
+        && relay.by_provisioner
         && response.status() == StatusCode::OK
         && response.headers().get(ANSWER_HEADER).is_some_and(|value| value == "complete")
         && matches!(relay.method, Method::CallTool | Method::GetPrompt | Method::Complete)
