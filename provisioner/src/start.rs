@@ -16,7 +16,7 @@ use crate::bridge::http::HttpServer;
 use crate::bridge::link::Link;
 use crate::bridge::stdio::{GreetingError, StdioServer};
 use crate::error::Error;
-use crate::host::{ContainerId, DockerHost, Ending};
+use crate::host::{ContainerId, DockerHost, Ending, HostError};
 use crate::hosts::Slot;
 use crate::workloads::{Workload, Workloads};
 
@@ -69,7 +69,7 @@ fn why(host: Arc<dyn DockerHost>, id: ContainerId) -> BoxFuture<'static, String>
             match host.ending(&id).await {
                 Ok(Some(ending)) => return in_words(ending),
                 Ok(None) => tokio::time::sleep(Duration::from_millis(50)).await,
-                Err(error) => return format!("its container is gone ({error})"),
+                Err(error) => return gone(&error),
             }
         }
         "it closed its output".to_owned()
@@ -79,7 +79,13 @@ fn why(host: Arc<dyn DockerHost>, id: ContainerId) -> BoxFuture<'static, String>
 
 /// Waits for the end of a container whose connections may not show it: its network goes with it.
 fn end(host: Arc<dyn DockerHost>, id: ContainerId) -> BoxFuture<'static, String> {
-    async move { host.ended(&id).await.map_or_else(|error| format!("its container is gone ({error})"), in_words) }.boxed()
+    async move { host.ended(&id).await.map_or_else(|error| gone(&error), in_words) }.boxed()
+}
+
+/// What callers are told when the host can't say how a container ended. Where the host is, and its words, are for the log.
+fn gone(error: &HostError) -> String {
+    tracing::warn!(%error, "how a container ended is unknown");
+    "its container is gone".to_owned()
 }
 
 impl Workloads {

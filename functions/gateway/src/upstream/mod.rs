@@ -44,7 +44,7 @@ pub(crate) enum UpstreamError {
     Late { server: String },
     /// The provisioner can't run it.
     #[error("server `{server}` can't be started: {reason}")]
-    Provisioner { server: String, reason: String },
+    Provisioner { server: String, reason: String, log: Option<String> },
     /// There is no provisioner.
     #[error(
         "server `{server}` runs in a container, and this gateway has no provisioner: set `AMBIT_PROVISIONER_URL`"
@@ -53,10 +53,12 @@ pub(crate) enum UpstreamError {
 }
 
 impl UpstreamError {
-    /// What the log is told beyond the text for the caller.
+    /// What the log and operators are told beyond the text for the caller.
     pub(crate) fn log(&self) -> String {
         match self {
-            Self::Unreachable { log, .. } => format!("{self}: {log}"),
+            Self::Unreachable { log, .. } | Self::Provisioner { log: Some(log), .. } => {
+                format!("{self}: {log}")
+            }
             Self::Failed { .. }
             | Self::Late { .. }
             | Self::Provisioner { .. }

@@ -28,7 +28,8 @@ pub(super) async fn send<P: Platform>(
     spec: &str,
     message: &Message,
 ) -> Result<Response<P::Stream>, UpstreamError> {
-    let failed = |reason: String| UpstreamError::Provisioner { server: server.name.to_string(), reason };
+    let failed =
+        |reason: String| UpstreamError::Provisioner { server: server.name.to_string(), reason, log: None };
     let base = gateway
         .settings
         .provisioner_url
@@ -70,7 +71,8 @@ async fn put<P: Platform>(
     url: &str,
     spec: &str,
 ) -> Result<(), UpstreamError> {
-    let failed = |reason: String| UpstreamError::Provisioner { server: server.name.to_string(), reason };
+    let failed =
+        |reason: String| UpstreamError::Provisioner { server: server.name.to_string(), reason, log: None };
     let spec = spec_of(toolbox, server, spec)
         .map_err(|error| failed(format!("its workload is ill-formed: {error}")))?;
     let body = serde_json::to_vec(&spec).map_err(|error| failed(error.to_string()))?;
@@ -117,21 +119,25 @@ async fn problem<P: Platform>(
 
 fn told(server: &Server, problem: Problem) -> UpstreamError {
     let server = server.name.to_string();
-    let reason = match problem.detail {
-        Some(detail) => format!("{}: {detail}", problem.title),
-        None => problem.title,
-    };
     match problem.kind {
         ProblemKind::Timeout => UpstreamError::Late { server },
         ProblemKind::ServerFailed | ProblemKind::TooLarge | ProblemKind::Malformed => {
-            UpstreamError::Failed { server, reason }
+            UpstreamError::Failed { server, reason: in_full(problem) }
         }
-        ProblemKind::BackingOff
-        | ProblemKind::HostUnreachable
-        | ProblemKind::Unsigned
-        | ProblemKind::UnknownWorkload
-        | ProblemKind::UnknownImage
-        | ProblemKind::Internal => UpstreamError::Provisioner { server, reason },
+        ProblemKind::BackingOff | ProblemKind::UnknownWorkload | ProblemKind::UnknownImage => {
+            UpstreamError::Provisioner { server, reason: in_full(problem), log: None }
+        }
+        // What a Docker host says of itself, and where it is, is not for callers.
+        ProblemKind::HostUnreachable | ProblemKind::Internal | ProblemKind::Unsigned => {
+            UpstreamError::Provisioner { server, reason: problem.title, log: problem.detail }
+        }
+    }
+}
+
+fn in_full(problem: Problem) -> String {
+    match problem.detail {
+        Some(detail) => format!("{}: {detail}", problem.title),
+        None => problem.title,
     }
 }
 

@@ -38,7 +38,7 @@ enum ApiError {
     Identity(#[from] IdentityError),
     #[error("the database failed; nothing was changed")]
     Platform(#[from] PlatformError),
-    #[error(transparent)]
+    #[error("{}", .0.log())]
     Upstream(#[from] UpstreamError),
 }
 
