@@ -82,21 +82,28 @@ impl Drop for Daemon {
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         for _ in 0..200 {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
+                break;
             }
             std::thread::sleep(Duration::from_millis(100));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // It mounts its data on themselves, and leaves that so.
+        let _ = Command::new("umount")
+            .args(["--lazy"])
+            .arg(self.folder.path().join("data"))
+            .stderr(Stdio::null())
+            .status();
     }
 }
 
 fn spawn(folder: &TempDir) -> Child {
     let path = |name: &str| -> PathBuf { folder.path().join(name) };
     let log = std::fs::OpenOptions::new().create(true).append(true).open(path("log")).unwrap();
-    // Killed before, it left a containerd of its own, which would hold the next one's files.
+    // Killed before, it left a containerd of its own, which dies with it or is ended here; its file would say that it still runs.
     if let Ok(pid) = std::fs::read_to_string(path("exec/containerd/containerd.pid")) {
         let _ = Command::new("kill").args(["-9", pid.trim()]).stderr(Stdio::null()).status();
+        let _ = std::fs::remove_file(path("exec/containerd/containerd.pid"));
     }
     Command::new("dockerd")
         .arg("--host")
