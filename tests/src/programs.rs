@@ -14,12 +14,24 @@ pub fn program(name: &str) -> PathBuf {
     static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["build", "--locked", "--message-format=json", "--workspace", "--exclude", "cloudflare", "--bins"])
+            .args([
+                "build",
+                "--locked",
+                "--message-format=json",
+                "--workspace",
+                "--exclude",
+                "cloudflare",
+                "--bins",
+            ])
             .args(if cfg!(debug_assertions) { None } else { Some("--release") })
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .output()
             .expect("cargo must run");
-        assert!(output.status.success(), "the programs don't build:\n{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "the programs don't build:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8_lossy(&output.stdout)
             .lines()
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())

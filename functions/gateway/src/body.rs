@@ -2,12 +2,14 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt as _, pin_mut};
 use http_body::{Frame, SizeHint};
 
-use crate::platform::PlatformError;
+use crate::platform::{Platform, PlatformError};
 
 /// The body of an answer.
 pub enum Body<S> {
@@ -68,8 +70,22 @@ where
     }
 }
 
-/// Reads a body to its end, up to `limit` bytes.
-pub(crate) async fn read_whole<S>(body: S, limit: usize) -> Result<Bytes, PlatformError>
+/// Reads a body to its end, up to `limit` bytes and for so long.
+pub(crate) async fn read_whole<P: Platform>(
+    platform: &P,
+    body: P::Stream,
+    limit: usize,
+    patience: Duration,
+) -> Result<Bytes, PlatformError> {
+    let (reading, deadline) = (collect(body, limit), platform.sleep(patience));
+    pin_mut!(reading, deadline);
+    match select(reading, deadline).await {
+        Either::Left((read, _)) => read,
+        Either::Right(_) => Err(PlatformError::Late),
+    }
+}
+
+async fn collect<S>(body: S, limit: usize) -> Result<Bytes, PlatformError>
 where
     S: Stream<Item = Result<Bytes, PlatformError>>,
 {
@@ -77,21 +93,17 @@ where
     let Some(first) = body.next().await.transpose()? else { return Ok(Bytes::new()) };
     // Most answers come in one piece: no copy then.
     let Some(second) = body.next().await.transpose()? else {
-        return if first.len() > limit { Err(too_large(limit)) } else { Ok(first) };
+        return if first.len() > limit { Err(PlatformError::TooLarge { limit }) } else { Ok(first) };
     };
     let mut whole = BytesMut::from(first);
     whole.extend_from_slice(&second);
     loop {
         if whole.len() > limit {
-            return Err(too_large(limit));
+            return Err(PlatformError::TooLarge { limit });
         }
         match body.next().await.transpose()? {
             Some(chunk) => whole.extend_from_slice(&chunk),
             None => return Ok(whole.freeze()),
         }
     }
-}
-
-fn too_large(limit: usize) -> PlatformError {
-    PlatformError::Broken(format!("the answer is larger than {limit} bytes"))
 }

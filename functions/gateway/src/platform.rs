@@ -61,12 +61,34 @@ pub enum PlatformError {
         /// The host's own words.
         reason: String,
     },
+    /// A body is larger than it may be.
+    #[error("the answer is larger than {limit} bytes")]
+    TooLarge {
+        /// What it may have.
+        limit: usize,
+    },
+    /// Somebody took too long.
+    #[error("it took too long")]
+    Late,
     /// A body ended before it was whole.
     #[error("the connection broke: {0}")]
     Broken(String),
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(String),
+}
+
+impl PlatformError {
+    /// What a caller may be told: no addresses, and none of the host's own words.
+    pub(crate) fn told(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "it can't be reached",
+            Self::TooLarge { .. } => "its answer is too large",
+            Self::Late => "it took too long",
+            Self::Broken(_) => "the connection broke",
+            Self::Database(_) => "the database failed",
+        }
+    }
 }
 
 /// A signature to verify.

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -30,6 +31,8 @@ const TOKENS_LIVE: i64 = 60_000;
 const CACHE: usize = 4096;
 /// A key set is small; a larger answer is not one. In bytes.
 const KEY_SET: usize = 256 * 1024;
+/// And it comes soon, or not at all.
+const KEYS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Algorithms an issuer may use. Symmetric ones are not among them: a public key must never serve as a secret.
 pub(crate) const ALGORITHMS: [&str; 5] = ["ES256", "ES384", "EdDSA", "RS256", "PS256"];
@@ -165,8 +168,9 @@ async fn fetch<P: Platform>(platform: &P, uri: &str) -> Result<JwkSet, IdentityE
     if response.status() != http::StatusCode::OK {
         return Err(unavailable(&format!("status {}", response.status())));
     }
-    let body =
-        read_whole(response.into_body(), KEY_SET).await.map_err(|error| unavailable(&error.to_string()))?;
+    let body = read_whole(platform, response.into_body(), KEY_SET, KEYS_WITHIN)
+        .await
+        .map_err(|error| unavailable(&error.to_string()))?;
     serde_json::from_slice(&body).map_err(|error| unavailable(&error.to_string()))
 }
 

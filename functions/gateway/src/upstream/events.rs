@@ -26,7 +26,7 @@ impl Decoder {
     /// An event grew beyond the limit.
     pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<(), PlatformError> {
         if self.buffer.len() + self.data.len() + chunk.len() > self.limit {
-            return Err(PlatformError::Broken(format!("an event is larger than {} bytes", self.limit)));
+            return Err(PlatformError::TooLarge { limit: self.limit });
         }
         self.buffer.extend_from_slice(chunk);
         Ok(())

@@ -159,26 +159,29 @@ pub(crate) fn refused_by(server: &Server, status: StatusCode) -> UpstreamError {
 }
 
 /// Reads the one message of a response that is wanted whole: JSON, or the last event of a stream.
-pub(crate) async fn read_message<S>(server: &Server, response: Response<S>) -> Result<String, UpstreamError>
-where
-    S: futures_util::Stream<Item = Result<Bytes, PlatformError>>,
-{
-    let failed = |reason: String| UpstreamError::Failed { server: server.name.to_string(), reason };
+pub(crate) async fn read_message<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    server: &Server,
+    response: Response<P::Stream>,
+) -> Result<String, UpstreamError> {
+    let failed =
+        |reason: &str| UpstreamError::Failed { server: server.name.to_string(), reason: reason.to_owned() };
     let streamed = is_event_stream(&response);
     if !streamed && !is_json(&response) {
         return Err(refused_by(server, response.status()));
     }
-    let body = read_whole(response.into_body(), MAX_MESSAGE_BYTES)
+    let body = read_whole(platform, response.into_body(), MAX_MESSAGE_BYTES, gateway.settings.call_limit)
         .await
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|error| failed(error.told()))?;
     if !streamed {
-        return String::from_utf8(body.to_vec()).map_err(|_| failed("its answer is not UTF-8".to_owned()));
+        return String::from_utf8(body.to_vec()).map_err(|_| failed("its answer is not UTF-8"));
     }
     let mut decoder = Decoder::new(MAX_MESSAGE_BYTES * 2);
-    decoder.push(&body).map_err(|error| failed(error.to_string()))?;
+    decoder.push(&body).map_err(|error| failed(error.told()))?;
     let mut last = None;
     while let Some(data) = decoder.next() {
         last = Some(data);
     }
-    last.ok_or_else(|| failed("it ended the stream without an answer".to_owned()))
+    last.ok_or_else(|| failed("it ended the stream without an answer"))
 }

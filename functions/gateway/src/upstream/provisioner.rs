@@ -19,6 +19,8 @@ use crate::toolboxes::{Server, Toolbox};
 
 /// A problem document is small, in bytes.
 const PROBLEM: usize = 64 * 1024;
+/// And comes at once.
+const QUICKLY: Duration = Duration::from_secs(10);
 
 pub(super) async fn send<P: Platform>(
     gateway: &Gateway,
@@ -44,12 +46,12 @@ pub(super) async fn send<P: Platform>(
         Ok(sign(gateway, platform, request))
     };
     let answer = platform.send(call()?).await.map_err(|error| unreachable(server, &error))?;
-    match problem::<P>(answer).await.map_err(|error| unreachable(server, &error))? {
+    match problem(platform, answer).await.map_err(|error| unreachable(server, &error))? {
         Ok(answer) => Ok(answer),
         Err(problem) if problem.kind == ProblemKind::UnknownWorkload => {
             put(gateway, platform, toolbox, server, &format!("{base}{path}"), spec).await?;
             let answer = platform.send(call()?).await.map_err(|error| unreachable(server, &error))?;
-            problem_or(server, self::problem::<P>(answer).await)
+            problem_or(server, self::problem(platform, answer).await)
         }
         Err(problem) => Err(told(server, problem)),
     }
@@ -82,7 +84,7 @@ async fn put<P: Platform>(
         .map_err(|error| failed(error.to_string()))?;
     let answer =
         platform.send(sign(gateway, platform, request)).await.map_err(|error| unreachable(server, &error))?;
-    problem_or(server, problem::<P>(answer).await).map(drop)
+    problem_or(server, problem(platform, answer).await).map(drop)
 }
 
 /// The whole spec: what is stored with the server, and whom it is for.
@@ -102,13 +104,14 @@ pub(crate) fn spec_of(
 
 /// Tells a provisioner's own problem from an answer of the server.
 async fn problem<P: Platform>(
+    platform: &P,
     answer: Response<P::Stream>,
 ) -> Result<Result<Response<P::Stream>, Problem>, PlatformError> {
     if content_type(&answer) != Some("application/problem+json") {
         return Ok(Ok(answer));
     }
     let status = answer.status();
-    let body = read_whole(answer.into_body(), PROBLEM).await?;
+    let body = read_whole(platform, answer.into_body(), PROBLEM, QUICKLY).await?;
     Ok(Err(serde_json::from_slice(&body).unwrap_or_else(|_| Problem {
         kind: ProblemKind::Internal,
         title: format!("status {}", status.as_u16()),
@@ -173,7 +176,7 @@ pub(crate) async fn status<P: Platform>(gateway: &Gateway, platform: &P) -> Opti
         if answer.status() != StatusCode::OK {
             return Err(format!("it answered with status {}", answer.status().as_u16()));
         }
-        read_whole(answer.into_body(), PROBLEM).await.map_err(|error| error.to_string())
+        read_whole(platform, answer.into_body(), PROBLEM, QUICKLY).await.map_err(|error| error.to_string())
     };
     let limit = platform.sleep(Duration::from_secs(5));
     futures_util::pin_mut!(ask, limit);

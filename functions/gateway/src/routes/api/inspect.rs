@@ -215,7 +215,7 @@ impl<P: Platform> Look<'_, P> {
             &message,
         )
         .await?;
-        let text = read_message(self.server, response).await?;
+        let text = read_message(self.desk.gateway, self.desk.platform, self.server, response).await?;
         let message =
             crate::json::Object::parse(&text).map_err(|_| self.failed("its answer is no MCP message"))?;
         if let Some(error) = message.object("error") {

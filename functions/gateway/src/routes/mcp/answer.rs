@@ -108,10 +108,10 @@ pub(super) async fn relay<P: Platform>(
         answer.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
         return Ok(answer);
     }
-    let body = match read_whole(response.into_body(), MAX_MESSAGE_BYTES).await {
+    let body = match read_whole(&relay.platform, response.into_body(), MAX_MESSAGE_BYTES, relay.limit).await {
         Ok(body) => body,
         Err(error) => {
-            let error = relay.failed(&error.to_string());
+            let error = relay.failed(error.told());
             relay.conclusion.end(Ended::Failed);
             return Err(error);
         }
@@ -307,10 +307,10 @@ impl<P: Platform> Streaming<P> {
             match select(self.body.next(), waiting).await {
                 Either::Left((Some(Ok(chunk)), _)) => {
                     if let Err(error) = self.decoder.push(&chunk) {
-                        return self.fail(&error.to_string());
+                        return self.fail(error.told());
                     }
                 }
-                Either::Left((Some(Err(error)), _)) => return self.fail(&error.to_string()),
+                Either::Left((Some(Err(error)), _)) => return self.fail(error.told()),
                 Either::Left((None, _)) => return self.fail("it ended the stream without an answer"),
                 Either::Right((Either::Left(_), _)) => return Some(keep_alive()),
                 Either::Right((Either::Right(_), _)) => return self.fail("it took too long"),

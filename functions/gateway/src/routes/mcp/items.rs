@@ -166,7 +166,7 @@ async fn page<P: Platform>(
     )
     .await
     {
-        Ok(response) => read_message(server, response).await,
+        Ok(response) => read_message(visit.gateway, visit.platform, server, response).await,
         Err(error) => Err(error),
     };
     let page = answer.and_then(|text| read_page(server, kind, &text));
