@@ -36,7 +36,7 @@ pub struct Answer {
 impl Door {
     /// A way in over a socket.
     pub fn socket(url: &str) -> Self {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(120)).no_proxy().build().unwrap();
+        let client = reqwest::Client::builder().timeout(Duration::from_mins(2)).no_proxy().build().unwrap();
         Self::Socket { client, url: url.to_owned() }
     }
 
@@ -110,7 +110,7 @@ impl Answer {
                     .map(str::trim_start)
                     .collect();
                 let event = data.join("\n");
-                self.buffered = rest.to_owned();
+                self.buffered = rest.to_string();
                 if event.is_empty() {
                     continue;
                 }

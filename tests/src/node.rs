@@ -1,4 +1,4 @@
-//! Programs of npm and PyPI, installed by `cargo verify` from the lock files in `tests/`.
+//! Programs of npm and `PyPI`, installed by `cargo verify` from the lock files in `tests/`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -356,9 +356,9 @@ async fn drift(scene: &Scene) {
 }
 
 async fn cursors(scene: &Scene) {
-    let mut paged = fixture::stdio("modern").await;
-    paged["workload"]["command"] = json!(["--stdio", "--era", "modern", "--page-size", "1"]);
-    scene.operator.toolbox("paged", &[("small", paged), ("fixture", fixture::stdio("modern").await)]).await;
+    let mut small = fixture::stdio("modern").await;
+    small["workload"]["command"] = json!(["--stdio", "--era", "modern", "--page-size", "1"]);
+    scene.operator.toolbox("paged", &[("small", small), ("fixture", fixture::stdio("modern").await)]).await;
     scene.operator.grant("worker", "toolbox/paged").await;
     let client = scene.operator.client("paged", &scene.agent.token);
     let (mut all, mut cursor, mut pages) = (Vec::new(), Value::Null, 0);
@@ -656,6 +656,9 @@ async fn malformed(scene: &Scene) {
     }
 }
 
+/// What is sent, and the status and code that answer it.
+type Row = (&'static str, (Vec<(String, String)>, Value), u16, Option<i64>);
+
 /// The table of header rules (MCP 2026-07-28, transports), row by row.
 async fn header_rules(scene: &Scene) {
     let echo = || modern("tools/call", json!({ "name": "fixture__echo", "arguments": { "text": "x" } }));
@@ -678,7 +681,7 @@ async fn header_rules(scene: &Scene) {
         use base64::Engine as _;
         format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode("fixture__echo"))
     };
-    let table: Vec<(&str, (Vec<(String, String)>, Value), u16, Option<i64>)> = vec![
+    let table: Vec<Row> = vec![
         ("all as it must be", echo(), 200, None),
         ("name in Base64", with("mcp-name", &b64), 200, None),
         ("edge spaces are trimmed", with("mcp-method", " tools/call "), 200, None),
