@@ -5,7 +5,9 @@
 /// # Errors
 /// Only if a schema has no JSON form.
 pub fn generated() -> Result<Vec<(&'static str, String)>, serde_json::Error> {
-    let render = |schema: schemars::Schema| serde_json::to_string_pretty(&schema).map(|text| text + "\n");
+    let render = |schema: schemars::Schema| {
+        serde_json::to_string_pretty(&sorted(schema.to_value())).map(|text| text + "\n")
+    };
     Ok(vec![
         ("audit-event.schema.json", render(schemars::schema_for!(crate::audit::AuditEvent))?),
         ("decision-record.schema.json", render(schemars::schema_for!(crate::decision::DecisionRecord))?),
@@ -18,4 +20,17 @@ pub fn generated() -> Result<Vec<(&'static str, String)>, serde_json::Error> {
         ),
         ("problem.schema.json", render(schemars::schema_for!(crate::provisioner::Problem))?),
     ])
+}
+
+/// The same value with its keys in order, whatever order the build's JSON library keeps them in.
+fn sorted(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(members) => {
+            let members: std::collections::BTreeMap<_, _> =
+                members.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            serde_json::Value::Object(members.into_iter().collect())
+        }
+        serde_json::Value::Array(items) => items.into_iter().map(sorted).collect(),
+        scalar => scalar,
+    }
 }
