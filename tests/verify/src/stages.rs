@@ -58,9 +58,10 @@ fn clippy(root: &Path, report: &mut Report) -> Result<(), String> {
 }
 
 fn edge(root: &Path, report: &mut Report) -> Result<(), String> {
-    for target in [UNKNOWN, WASI] {
-        run(report, cargo(root, &["check", "--locked", "--package", "gateway", "--target", target]))?;
-    }
+    // On bare wasm randomness is the host's business: the adapter that brings it is checked along.
+    let core = ["check", "--locked", "--package", "gateway"];
+    run(report, cargo(root, &[&core[..], &["--package", "cloudflare", "--target", UNKNOWN]].concat()))?;
+    run(report, cargo(root, &[&core[..], &["--target", WASI]].concat()))?;
     run(report, cargo(root, &["run", "--locked", "--package", "bundle"]))
 }
 
