@@ -95,7 +95,9 @@ async fn an_older_server_gets_what_it_knows_and_gives_what_is_needed() {
             json!({"name": "meta", "_meta": {"traceparent": "00-1", "com.example/x": [1]}}),
         )
         .await;
-    assert_eq!(heard.text(), r#"{"com.example/x":[1],"traceparent":"00-1"}"#);
+    // As a value: whether maps keep their order is for the build to say, not for this test.
+    let meta: serde_json::Value = serde_json::from_str(&heard.text()).unwrap();
+    assert_eq!(meta, json!({"com.example/x": [1], "traceparent": "00-1"}));
     let gone = bench.rig.rpc(NAME, "resources/read", json!({"uri": "test://none"})).await;
     assert_eq!(gone.last()["error"]["code"], -32602);
     for removed in ["initialize", "ping", "logging/setLevel", "resources/subscribe"] {
