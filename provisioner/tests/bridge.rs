@@ -96,7 +96,7 @@ async fn an_older_server_gets_what_it_knows_and_gives_what_is_needed() {
         )
         .await;
     // As a value: whether maps keep their order is for the build to say, not for this test.
-    let meta: serde_json::Value = serde_json::from_str(&heard.text()).unwrap();
+    let meta: serde_json::Value = serde_json::from_str(heard.text()).unwrap();
     assert_eq!(meta, json!({"com.example/x": [1], "traceparent": "00-1"}));
     let gone = bench.rig.rpc(NAME, "resources/read", json!({"uri": "test://none"})).await;
     assert_eq!(gone.last()["error"]["code"], -32602);

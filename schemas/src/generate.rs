@@ -31,6 +31,9 @@ fn sorted(value: serde_json::Value) -> serde_json::Value {
             serde_json::Value::Object(members.into_iter().collect())
         }
         serde_json::Value::Array(items) => items.into_iter().map(sorted).collect(),
-        scalar => scalar,
+        scalar @ (serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_)) => scalar,
     }
 }
