@@ -109,6 +109,7 @@ fn docker(root: &Path, report: &mut Report) -> Result<(), String> {
     let opened = fs::create_dir_all(&folder).and_then(|()| fs::File::create(&log));
     let file = opened.map_err(|error| format!("cannot write `{}`: {error}", log.display()))?;
     let errors = file.try_clone().map_err(|error| error.to_string())?;
+    forget_dead_daemon();
     report.say(&format!("starting dockerd; it stays, and its log is {}", log.display()));
     let mut daemon = Command::new("dockerd");
     daemon.stdin(Stdio::null()).stdout(file).stderr(errors);
@@ -127,6 +128,17 @@ fn docker(root: &Path, report: &mut Report) -> Result<(), String> {
         sleep(Duration::from_millis(250));
     }
     Err(format!("dockerd does not answer after a minute; its log says: {}", tail(&log)))
+}
+
+/// A daemon that was killed leaves its process id behind, and the next one refuses to start when some other process has it now.
+fn forget_dead_daemon() {
+    let file = Path::new("/var/run/docker.pid");
+    let Ok(id) = fs::read_to_string(file) else { return };
+    let name = fs::read_to_string(format!("/proc/{}/comm", id.trim())).unwrap_or_default();
+    if name.trim() != "dockerd" {
+        // If this fails, the daemon says what is in its way.
+        let _ = fs::remove_file(file);
+    }
 }
 
 fn tail(log: &Path) -> String {
