@@ -68,13 +68,23 @@ impl Report {
         for outcome in &self.outcomes {
             self.say(&self.line(outcome));
         }
-        for line in &self.tests {
+        for line in self.tests.iter().filter(|line| !line.contains("ok. 0 passed")) {
             self.say(line);
+        }
+        if !self.tests.is_empty() {
+            self.say(&format!("tests: {} passed, {} failed", self.count("passed"), self.count("failed")));
         }
         if self.json {
             let _ = writeln!(io::stdout(), "{}", self.json(good));
         }
         good
+    }
+
+    /// Tests of all suites that ended so, from cargo's `12 passed; 0 failed`.
+    fn count(&self, word: &str) -> usize {
+        let ends_so =
+            |part: &str| part.trim().strip_suffix(word)?.trim().rsplit(' ').next()?.parse::<usize>().ok();
+        self.tests.iter().flat_map(|line| line.split(';')).filter_map(ends_so).sum()
     }
 
     fn json(&self, good: bool) -> String {
@@ -113,6 +123,14 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn suites_add_up() {
+        let mut report = Report::new(true);
+        report.test("a: test result: ok. 12 passed; 0 failed; 0 ignored".to_owned());
+        report.test("b: test result: FAILED. 3 passed; 2 failed; 0 ignored".to_owned());
+        assert_eq!((report.count("passed"), report.count("failed")), (15, 2));
+    }
 
     #[test]
     fn json_of_a_run() {
