@@ -72,12 +72,20 @@ id!(/// An agent.
     AgentId, "agent id", "agt_");
 id!(/// An API key (not the key itself).
     ApiKeyId, "API key id", "key_");
+id!(/// A team.
+    TeamId, "team id", "tem_");
+id!(/// A person's account at a provider.
+    ConnectionId, "connection id", "con_");
+id!(/// A policy set that waits for a second person.
+    ProposalId, "proposal id", "prp_");
 id!(/// A toolbox.
     ToolboxId, "toolbox id", "tbx_");
 id!(/// An MCP server.
     ServerId, "server id", "srv_");
 id!(/// An audit event; the id of an intent is what its outcome refers to.
     EventId, "event id", "evt_");
+id!(/// A person's word on one exact call.
+    ApprovalId, "approval id", "apr_");
 
 text!(
     /// SHA-256 as 64 lower-case hexadecimal digits: of a policy set, a tool definition, arguments.

@@ -12,12 +12,20 @@ pub struct Migration {
 }
 
 /// All migrations, oldest first.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "foundation",
-    up: include_str!("../sql/0001_foundation.up.sql"),
-    down: include_str!("../sql/0001_foundation.down.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "foundation",
+        up: include_str!("../sql/0001_foundation.up.sql"),
+        down: include_str!("../sql/0001_foundation.down.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "approvals",
+        up: include_str!("../sql/0002_approvals.up.sql"),
+        down: include_str!("../sql/0002_approvals.down.sql"),
+    },
+];
 
 impl Migration {
     /// The statements that take the step.

@@ -21,6 +21,8 @@ pub(crate) enum Purpose {
     Cursor,
     /// `Mcp-Session-Id` of a legacy client.
     Session,
+    /// The arguments of a call that waits for a person's approval, and the proof that whoever decides may.
+    Approval,
 }
 
 impl Purpose {
@@ -29,6 +31,7 @@ impl Purpose {
             Self::RequestState => "ambit/v1/request-state",
             Self::Cursor => "ambit/v1/cursor",
             Self::Session => "ambit/v1/session",
+            Self::Approval => "ambit/v1/approval",
         }
     }
 }
