@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{OrgId, Sha256Hex, Timestamp};
-use crate::names::{AgentName, OrgName, ServerName, ToolboxName, UserName};
+use crate::ids::{ConnectionId, OrgId, Sha256Hex, Timestamp};
+use crate::names::{
+    AgentName, OrgName, ProviderName, RoleName, ServerName, TeamName, ToolboxName, UserName,
+};
 
 /// One decision, whole.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -19,13 +21,25 @@ pub struct DecisionRecord {
     pub policy_set: Sha256Hex,
     /// What it answered.
     pub decision: Decision,
+    /// What a draft beside it would have answered, while one is on trial. It decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow>,
+}
+
+/// What a draft on trial would have answered.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct Shadow {
+    /// SHA-256 of the draft.
+    pub policy_set: Sha256Hex,
+    /// Its answer.
+    pub decision: Decision,
 }
 
 /// What the engine is asked: may this principal do this to that, here and now?
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct DecisionRequest {
     /// Who.
-    pub principal: AgentFacts,
+    pub principal: Principal,
     /// What.
     pub action: Action,
     /// To what.
@@ -62,7 +76,7 @@ pub enum Effect {
     Deny,
 }
 
-/// What an agent may ask to do. Each is an action of the Cedar schema, by the same name.
+/// What may be asked for. Each is an action of the Cedar schema, by the same name.
 #[derive(
     Debug,
     Clone,
@@ -78,29 +92,63 @@ pub enum Effect {
 )]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
-    /// See a tool in a list.
+    /// An agent sees a tool in a list.
     ListTool,
-    /// Call a tool.
+    /// An agent calls a tool. Where policies look into typed arguments of the tool, Cedar is asked for the action below this one
+    /// that has the tool's id.
     CallTool,
-    /// See a prompt in a list.
+    /// An agent sees a prompt in a list.
     ListPrompt,
-    /// Get a prompt, or complete its arguments.
+    /// An agent gets a prompt, or completes its arguments.
     GetPrompt,
-    /// See a resource or a resource template in a list.
+    /// An agent sees a resource or a resource template in a list.
     ListResource,
-    /// Read a resource, subscribe to it, or complete the variables of its template.
+    /// An agent reads a resource, subscribes to it, or completes the variables of its template.
     ReadResource,
+    /// An agent uses a person's account for a tool.
+    UseConnection,
+    /// A person connects an account.
+    Connect,
+    /// A person ends a connection.
+    Revoke,
+    /// A person lets others use their account.
+    Share,
+    /// A person approves a call of an agent.
+    ApproveCall,
+    /// A person manages people, teams, agents, keys and grants.
+    Administer,
+    /// A person manages servers and toolboxes.
+    Deploy,
+    /// A person approves tool definitions.
+    ApproveTool,
+    /// A person publishes, proposes, rolls back or tries out policies.
+    PublishPolicy,
+    /// A person reads policies.
+    ReadPolicy,
+    /// A person reads the trail.
+    ReadAudit,
 }
 
 impl Action {
     /// Every action, in the order of declaration.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 17] = [
         Self::ListTool,
         Self::CallTool,
         Self::ListPrompt,
         Self::GetPrompt,
         Self::ListResource,
         Self::ReadResource,
+        Self::UseConnection,
+        Self::Connect,
+        Self::Revoke,
+        Self::Share,
+        Self::ApproveCall,
+        Self::Administer,
+        Self::Deploy,
+        Self::ApproveTool,
+        Self::PublishPolicy,
+        Self::ReadPolicy,
+        Self::ReadAudit,
     ];
 
     /// The name in the Cedar schema and in records.
@@ -112,7 +160,23 @@ impl Action {
             Self::GetPrompt => "getPrompt",
             Self::ListResource => "listResource",
             Self::ReadResource => "readResource",
+            Self::UseConnection => "useConnection",
+            Self::Connect => "connect",
+            Self::Revoke => "revoke",
+            Self::Share => "share",
+            Self::ApproveCall => "approveCall",
+            Self::Administer => "administer",
+            Self::Deploy => "deploy",
+            Self::ApproveTool => "approveTool",
+            Self::PublishPolicy => "publishPolicy",
+            Self::ReadPolicy => "readPolicy",
+            Self::ReadAudit => "readAudit",
         }
+    }
+
+    /// Whether agents ask for it; the others are for people.
+    pub fn is_of_agents(self) -> bool {
+        self <= Self::UseConnection
     }
 }
 
@@ -156,6 +220,49 @@ pub enum DefinitionState {
     Quarantined,
 }
 
+/// Who acts: an agent on a toolbox, or a person on the deployment.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Principal {
+    /// `Ambit::Agent::"<name>"`.
+    Agent(AgentFacts),
+    /// `Ambit::User::"<name>"`.
+    User(UserFacts),
+}
+
+/// Records written before people were principals say no `type`: they are of agents.
+impl<'de> serde::Deserialize<'de> for Principal {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        let mut facts = serde_json::Map::deserialize(deserializer)?;
+        let kind = facts.remove("type").unwrap_or_else(|| "agent".into());
+        let facts = serde_json::Value::Object(facts);
+        match kind.as_str() {
+            Some("agent") => serde_json::from_value(facts).map(Self::Agent).map_err(D::Error::custom),
+            Some("user") => serde_json::from_value(facts).map(Self::User).map_err(D::Error::custom),
+            _ => Err(D::Error::custom("the `type` of a principal is `agent` or `user`")),
+        }
+    }
+}
+
+impl Principal {
+    /// The agent, if it is one.
+    pub fn agent(&self) -> Option<&AgentFacts> {
+        match self {
+            Self::Agent(agent) => Some(agent),
+            Self::User(_) => None,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Agent(agent) => agent.name.as_str(),
+            Self::User(user) => user.name.as_str(),
+        }
+    }
+}
+
 /// What the engine knows of an agent.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct AgentFacts {
@@ -168,7 +275,11 @@ pub struct AgentFacts {
     /// The person who answers for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<UserName>,
-    /// Plain grants that bear on this request, from the store: data, not policies, so that their number costs nothing.
+    /// Every team it is in, those above included.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub teams: BTreeSet<TeamName>,
+    /// Plain grants to it, its teams or its organisation that bear on this request, from the store: data, not policies, so that
+    /// their number costs nothing.
     #[serde(default, skip_serializing_if = "Grants::is_empty")]
     pub grants: Grants,
 }
@@ -217,6 +328,12 @@ pub struct UserFacts {
     /// Their address, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub email: String,
+    /// Every team they are in, those above included.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub teams: BTreeSet<TeamName>,
+    /// What they do in the organisation. What a role may do stands in policies.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub roles: BTreeSet<RoleName>,
 }
 
 /// What the engine knows of a server. `McpServer in Toolbox in Org`.
@@ -232,6 +349,9 @@ pub struct ServerFacts {
     pub status: Status,
     /// How far we trust its publisher.
     pub trust: Trust,
+    /// Whose accounts it acts on, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderName>,
 }
 
 /// What is acted upon.
@@ -244,24 +364,81 @@ pub enum ResourceFacts {
     Prompt(ItemFacts),
     /// `Ambit::Resource::"<server>/<uri>"`.
     Resource(ItemFacts),
+    /// `Ambit::Connection::"<id>"`.
+    Connection(ConnectionFacts),
+    /// `Ambit::Org::"<id>"`.
+    Org(OrgFacts),
+    /// `Ambit::Toolbox::"<name>"`.
+    Toolbox(ToolboxFacts),
+    /// `Ambit::McpServer::"<name>"`.
+    Server(ServerFacts),
 }
 
 impl ResourceFacts {
-    /// The server it belongs to.
-    pub fn server(&self) -> &ServerFacts {
+    /// The server it belongs to or is.
+    pub fn server(&self) -> Option<&ServerFacts> {
         match self {
-            Self::Tool(tool) => &tool.server,
-            Self::Prompt(item) | Self::Resource(item) => &item.server,
+            Self::Tool(tool) => Some(&tool.server),
+            Self::Prompt(item) | Self::Resource(item) => Some(&item.server),
+            Self::Server(server) => Some(server),
+            Self::Connection(_) | Self::Org(_) | Self::Toolbox(_) => None,
         }
     }
 
-    /// The name its server gives it: tool name, prompt name, or URI.
+    /// Its name: the one its server gives it for tool, prompt and resource (its URI).
     pub fn name(&self) -> &str {
         match self {
             Self::Tool(tool) => &tool.name,
             Self::Prompt(item) | Self::Resource(item) => &item.name,
+            Self::Connection(connection) => connection.id.as_str(),
+            Self::Org(org) => org.name.as_str(),
+            Self::Toolbox(toolbox) => toolbox.name.as_str(),
+            Self::Server(server) => server.name.as_str(),
         }
     }
+
+    /// The tool, if it is one.
+    pub fn tool(&self) -> Option<&ToolFacts> {
+        match self {
+            Self::Tool(tool) => Some(tool),
+            Self::Prompt(_)
+            | Self::Resource(_)
+            | Self::Connection(_)
+            | Self::Org(_)
+            | Self::Toolbox(_)
+            | Self::Server(_) => None,
+        }
+    }
+}
+
+/// What the engine knows of a toolbox.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct ToolboxFacts {
+    /// Its name.
+    pub name: ToolboxName,
+    /// The organisation it belongs to.
+    pub org: OrgFacts,
+}
+
+/// What the engine knows of a person's account at a provider.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct ConnectionFacts {
+    /// Its id.
+    pub id: ConnectionId,
+    /// The organisation it belongs to.
+    pub org: OrgFacts,
+    /// Whose account it is.
+    pub owner: UserFacts,
+    /// Where the account is.
+    pub provider: ProviderName,
+    /// Whether it works.
+    pub status: Status,
+    /// What the account gave.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub scopes: BTreeSet<String>,
+    /// Whether its owner lets others use it.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// What the engine knows of a tool. Every flag is the one an administrator confirmed, never the server's own word.
@@ -298,7 +475,7 @@ pub struct ItemFacts {
     pub server: ServerFacts,
 }
 
-/// The circumstances of a request: `context.call` and `context.args`.
+/// The circumstances of a request: `context.call`, `context.args` and `context.input`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct ContextFacts {
     /// The gateway's clock, never the client's.
@@ -320,6 +497,12 @@ pub struct ContextFacts {
     /// Arguments that some policy looks into, flattened (`a.b`), scalars as text. Others are not here: see the digest in the audit event.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
+    /// Arguments that some policy looks into by their types (`context.input`), by name, as they were sent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub input: BTreeMap<String, serde_json::Value>,
+    /// The tool that a connection is used for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<Box<ToolFacts>>,
 }
 
 /// A verified approval.

@@ -8,6 +8,8 @@
 //! | [`provisioner`] | the gateway and the provisioner |
 //! | [`sql`] | the gateway and its database, on every host |
 //! | [`cedar`] | policy authors and the engine |
+//! | [`inventory`] | the gateway and tools that work on policy files |
+//! | [`pin`] | whoever approves a tool definition and whoever serves it |
 
 pub mod audit;
 pub mod canonical;
@@ -16,7 +18,9 @@ pub mod decision;
 pub mod generate;
 pub mod ids;
 pub mod image;
+pub mod inventory;
 pub mod names;
+pub mod pin;
 pub mod provisioner;
 pub mod sql;
 

@@ -33,6 +33,21 @@ text!(
     "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", |text| is_slug(text, 40)
 );
 text!(
+    /// A team of people and agents.
+    TeamName, "team name", "1 to 40 of a-z, 0-9 and inner hyphens",
+    "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", |text| is_slug(text, 40)
+);
+text!(
+    /// What a person does in an organisation, such as `owner` or `auditor`. What a role may do stands in policies.
+    RoleName, "role name", "1 to 40 of a-z, 0-9 and inner hyphens",
+    "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", |text| is_slug(text, 40)
+);
+text!(
+    /// Where people have accounts, such as `github`.
+    ProviderName, "provider name", "1 to 40 of a-z, 0-9 and inner hyphens",
+    "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", |text| is_slug(text, 40)
+);
+text!(
     /// A person, as the identity provider's subject (or chosen at creation).
     UserName, "user name", "1 to 128 visible characters without spaces, quotes and backslashes",
     "^[^\\s\"'\\\\]{1,128}$",

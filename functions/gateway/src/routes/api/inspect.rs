@@ -117,7 +117,7 @@ fn live(
         alias: names::alias(name),
         position,
         definition: text.clone(),
-        hash: definition::pin(tool),
+        hash: schemas::pin::pin(tool),
         headers: json!(headers).to_string(),
         flags: match approve {
             Some(Approve::Flags(flags)) => *flags,
