@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 
 use cedar_policy::{Entities, PolicyId};
-use schemas::decision::{Action, Decision, DecisionRecord, DecisionRequest, Effect};
+use schemas::decision::{Decision, DecisionRecord, DecisionRequest, Effect, Principal, Shadow};
 
 use crate::publish::CompiledSet;
 use crate::selection::{Ask, Verdict};
@@ -59,19 +59,48 @@ impl Denial {
 }
 
 /// Version of the records written here.
-const RECORD_VERSION: u8 = 1;
+const RECORD_VERSION: u8 = 2;
 
 /// Decides one request. Allows only if a permit matched, no forbid did, and every policy could be evaluated.
 ///
 /// # Errors
 /// A [`Denial`] is the other answer, not a failure; it carries the record just as the permit does.
-pub fn decide(set: &CompiledSet, mut request: DecisionRequest) -> Result<Permit, Denial> {
-    slice::slice_grants(&mut request.principal.grants, &request.resource);
+pub fn decide(set: &CompiledSet, request: DecisionRequest) -> Result<Permit, Denial> {
+    decide_beside(set, None, request)
+}
+
+/// Decides one request, and records what a draft on trial would have said. The draft decides nothing.
+///
+/// # Errors
+/// As [`decide`].
+pub fn decide_beside(
+    set: &CompiledSet,
+    draft: Option<&CompiledSet>,
+    mut request: DecisionRequest,
+) -> Result<Permit, Denial> {
+    slice_grants(&mut request);
     let decision = evaluate_request(set, &request);
+    let shadow = draft.map(|draft| Shadow {
+        policy_set: draft.hash().clone(),
+        decision: evaluate_request(draft, &request),
+    });
     let allowed = decision.effect == Effect::Allow;
-    let record =
-        Box::new(DecisionRecord { v: RECORD_VERSION, request, policy_set: set.hash().clone(), decision });
+    let policy_set = set.hash().clone();
+    let record = Box::new(DecisionRecord { v: RECORD_VERSION, request, policy_set, decision, shadow });
     if allowed { Ok(Permit { record }) } else { Err(Denial { record }) }
+}
+
+/// Leaves the grants that bear on the request.
+pub(crate) fn slice_grants(request: &mut DecisionRequest) {
+    let grants = match &mut request.principal {
+        Principal::Agent(agent) => std::mem::take(&mut agent.grants),
+        Principal::User(_) => return,
+    };
+    let mut sliced = grants;
+    slice::with_reach(request, |reach| slice::slice_grants(&mut sliced, reach));
+    if let Principal::Agent(agent) = &mut request.principal {
+        agent.grants = sliced;
+    }
 }
 
 /// Decides again what a record was about: with the set that decided it, this is the record's own decision; with another, it
@@ -82,17 +111,16 @@ pub fn replay(set: &CompiledSet, record: &DecisionRecord) -> Decision {
 
 /// The decision alone, for whoever only asks what would be decided.
 pub(crate) fn evaluate_request(set: &CompiledSet, request: &DecisionRequest) -> Decision {
-    answer(set, request.action, slice::build(request))
+    answer(set, slice::build(&set.typed, request))
 }
 
 /// Asks Cedar, and makes every failure a deny.
 pub(crate) fn answer(
     set: &CompiledSet,
-    action: Action,
     slice: Result<(slice::Request, Entities), SliceError>,
 ) -> Decision {
     match slice {
-        Ok((request, entities)) => evaluate(set, action, request, &entities),
+        Ok((request, entities)) => evaluate(set, request, &entities),
         Err(error) => Decision {
             effect: Effect::Deny,
             policies: Vec::new(),
@@ -103,18 +131,13 @@ pub(crate) fn answer(
     }
 }
 
-pub(crate) fn evaluate(
-    set: &CompiledSet,
-    asked: Action,
-    request: slice::Request,
-    entities: &Entities,
-) -> Decision {
+pub(crate) fn evaluate(set: &CompiledSet, request: slice::Request, entities: &Entities) -> Decision {
     let request = request.into_cedar();
-    let verdict = set.selection.ask(Ask::All, asked, &request, entities);
+    let verdict = set.selection.ask(Ask::All, &request, entities);
     let mut decision = conclude(set, verdict);
     // Nobody is asked to approve what would be denied anyway: some permit must be waiting behind the forbids.
     if !decision.obligations.is_empty()
-        && set.selection.ask(Ask::Permits, asked, &request, entities).permits.is_empty()
+        && set.selection.ask(Ask::Permits, &request, entities).permits.is_empty()
     {
         decision.obligations.clear();
     }

@@ -9,25 +9,52 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::arguments::ArgumentNames;
+use crate::typed::InputNames;
 
 /// What the walk found.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) arguments: ArgumentNames,
+    pub(crate) input: InputNames,
     pub(crate) refusals: BTreeSet<String>,
 }
 
 /// Looks through a policy in its JSON form.
 pub(crate) fn policy(json: &Value) -> Found {
-    let mut found = Found { arguments: ArgumentNames::None, refusals: BTreeSet::new() };
+    let mut found = Found {
+        arguments: ArgumentNames::None,
+        input: InputNames::Some(BTreeSet::new()),
+        refusals: BTreeSet::new(),
+    };
     found.visit(json);
     found
 }
 
-/// Entity types that no fact fills yet.
-const EMPTY_TYPES: [&str; 2] = ["Ambit::Team", "Ambit::Role"];
+/// The tools whose typed actions are named anywhere in this JSON form: ids of actions with a slash.
+pub(crate) fn typed_tools(json: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    collect_actions(json, &mut found);
+    found
+}
+
+fn collect_actions(node: &Value, found: &mut BTreeSet<String>) {
+    match node {
+        Value::Object(fields) => {
+            let text = |key: &str| fields.get(key).and_then(Value::as_str);
+            if let (Some("Ambit::Action"), Some(id)) = (text("type"), text("id"))
+                && id.contains('/')
+            {
+                found.insert(id.to_owned());
+            }
+            fields.values().for_each(|value| collect_actions(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_actions(item, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 /// Attributes that no fact fills yet.
-const EMPTY_ATTRIBUTES: [&str; 3] = ["mfaAge", "ip", "provider"];
+const EMPTY_ATTRIBUTES: [&str; 2] = ["mfaAge", "ip"];
 
 /// Plain grants of the agent.
 const GRANTS: [&str; 3] = ["grantedToolboxes", "grantedServers", "grantedTools"];
@@ -37,22 +64,30 @@ impl Found {
         if covers_resource(node) {
             return;
         }
+        if let Some(name) = input_member(node) {
+            self.shows(name);
+        } else if is_input(node) {
+            self.input = InputNames::All;
+        }
         match node {
             Value::Object(fields) => {
                 for (key, value) in fields {
                     self.field(key, value);
-                    self.visit(value);
+                    match input_member(node) {
+                        // `context.input` itself is accounted for.
+                        Some(_) => {}
+                        None => self.visit(value),
+                    }
                 }
             }
             Value::Array(items) => items.iter().for_each(|item| self.visit(item)),
-            Value::String(text) => {
-                if let Some(name) = EMPTY_TYPES.iter().find(|name| *name == text) {
-                    self.refusals.insert(format!(
-                        "nothing is in a `{name}` yet, so this could never match; name agents, or grant plainly"
-                    ));
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    fn shows(&mut self, name: &str) {
+        if let InputNames::Some(names) = &mut self.input {
+            names.insert(name.to_owned());
         }
     }
 
@@ -104,10 +139,29 @@ impl Found {
 
 /// `context.args`, and nothing else.
 fn is_args(node: &Value) -> bool {
+    is_of_context(node, "args")
+}
+
+/// `context.input`, and nothing else.
+fn is_input(node: &Value) -> bool {
+    is_of_context(node, "input")
+}
+
+fn is_of_context(node: &Value, name: &str) -> bool {
     node.get(".").is_some_and(|access| {
-        access.get("attr").and_then(Value::as_str) == Some("args")
+        access.get("attr").and_then(Value::as_str) == Some(name)
             && access.get("left").and_then(|left| left.get("Var")).and_then(Value::as_str) == Some("context")
     })
+}
+
+/// The argument that `context.input.x` or `context.input has x` looks into.
+fn input_member(node: &Value) -> Option<&str> {
+    let access = node.get(".").or_else(|| node.get("has"))?;
+    let first = match access.get("attr")? {
+        Value::Array(path) => path.first()?,
+        attribute => attribute,
+    };
+    is_input(access.get("left")?).then(|| first.as_str()).flatten()
 }
 
 /// `resource in principal.granted...` or `principal.grantedTools.contains(resource)`: what may be asked of grants.

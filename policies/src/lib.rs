@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`source`] | which files make up a policy set, and what is its hash? |
 //! | [`publish`] | may this set be used at all? parse, unique ids, strict validation, no warning, no fact we don't have |
-//! | [`arguments`] | which arguments of a call do the policies look into? |
+//! | [`arguments`] | which arguments of a call do the policies look into, as text? |
+//! | `typed` | which of them by their types, and what are those? |
 //! | [`cases`] | does a set decide as its authors expect? |
 //! | [`decision`] | may this agent do this to that, here and now? |
 //! | [`listing`] | which of these may this agent see? |
@@ -27,10 +28,11 @@ mod inspect;
 mod instant;
 mod selection;
 mod slice;
+mod typed;
 mod vocabulary;
 
 pub use arguments::{AmbiguousArgument, ArgumentNames};
-pub use decision::{Denial, Permit, decide, replay};
+pub use decision::{Denial, Permit, decide, decide_beside, replay};
 pub use listing::{ListRequest, decide_many};
 pub use publish::{CompiledSet, Problem, PublishError, compile};
 pub use source::{PolicySource, SourceFile, built_in};

@@ -1,12 +1,13 @@
 //! Many resources at once: filtering a list.
 
 use schemas::decision::{
-    Action, AgentFacts, ContextFacts, Decision, DecisionRequest, ResourceFacts, ServerFacts,
+    Action, AgentFacts, ContextFacts, Decision, DecisionRequest, Principal, ResourceFacts, ServerFacts,
+    ToolFacts,
 };
 
 use crate::decision::{evaluate, evaluate_request};
 use crate::publish::CompiledSet;
-use crate::slice::{Builder, Request, SliceError};
+use crate::slice::{Builder, Reach, Request, SliceError};
 
 /// What a list has in common: who lists, and under which circumstances.
 #[derive(Debug, Clone)]
@@ -53,7 +54,7 @@ pub fn decide_many<'a>(
 
 /// Resources of one server, and where they stand in the list.
 struct Group<'a> {
-    server: &'a ServerFacts,
+    server: Option<&'a ServerFacts>,
     indices: Vec<usize>,
     resources: Vec<&'a ResourceFacts>,
 }
@@ -62,11 +63,12 @@ impl Group<'_> {
     /// All with one set of entities. The agent then has the grants that bear on any of them; no policy can tell, since
     /// `publish` lets policies ask of grants only whether they cover the resource.
     fn decide(&self, set: &CompiledSet, list: &ListRequest) -> Result<Vec<Decision>, SliceError> {
-        let mut builder = Builder::new()?;
+        let mut builder = Builder::new(&set.typed)?;
         let action = builder.action(list.action)?;
-        let context = builder.context(list.action, &list.context)?;
+        let context = builder.context(list.action, &list.context, None)?;
         let ids: Vec<_> = self.resources.iter().map(|resource| builder.resource(resource)).collect();
-        let principal = builder.agent(&list.principal, &self.resources);
+        let tools: Vec<&ToolFacts> = self.resources.iter().filter_map(|resource| resource.tool()).collect();
+        let principal = builder.agent(&list.principal, Reach { server: self.server, tools: &tools });
         let requests: Vec<Request> = ids
             .into_iter()
             .map(|resource| Request {
@@ -78,7 +80,7 @@ impl Group<'_> {
             .collect();
         let Some(first) = requests.first() else { return Ok(Vec::new()) };
         let entities = builder.finish(first)?;
-        let decide = |request| evaluate(set, list.action, request, &entities);
+        let decide = |request| evaluate(set, request, &entities);
         Ok(requests.into_iter().map(decide).collect())
     }
 
@@ -86,7 +88,7 @@ impl Group<'_> {
     fn decide_singly(&self, set: &CompiledSet, list: &ListRequest) -> Vec<Decision> {
         let decide = |resource: &&ResourceFacts| {
             let request = DecisionRequest {
-                principal: list.principal.clone(),
+                principal: Principal::Agent(list.principal.clone()),
                 action: list.action,
                 resource: (*resource).clone(),
                 context: list.context.clone(),

@@ -3,17 +3,20 @@
 //! An impossible policy (wrong type in its scope, say) is only a warning to Cedar, and then never applies: for a forbid
 //! that is an open door. So warnings block as errors do.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use cedar_policy::{Policy, PolicyId, PolicySet, ValidationMode, Validator};
+use cedar_policy::{ActionConstraint, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use schemas::decision::ToolFacts;
 use schemas::ids::Sha256Hex;
+use schemas::inventory::ToolDefinition;
+use serde_json::Value;
 
 use crate::arguments::ArgumentNames;
 use crate::inspect;
 use crate::selection::Selection;
 use crate::source::{PolicySource, SourceFile};
-use crate::vocabulary;
+use crate::typed::{self, Extended, InputNames, Typed};
 
 /// A policy set that passed every check, ready to decide.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub struct CompiledSet {
     arguments: ArgumentNames,
     pub(crate) policies: PolicySet,
     pub(crate) selection: Selection,
+    pub(crate) typed: Typed,
+    pub(crate) schema: Schema,
 }
 
 impl CompiledSet {
@@ -33,6 +38,22 @@ impl CompiledSet {
     /// Which arguments of a call the policies look into.
     pub fn argument_names(&self) -> &ArgumentNames {
         &self.arguments
+    }
+
+    /// The typed arguments of a call that the policies look into: none for a tool without a typed action.
+    pub fn select_input(&self, tool: &ToolFacts, arguments: &Value) -> BTreeMap<String, Value> {
+        let input = self.typed.of(tool).ok().flatten();
+        input.map(|input| input.select(arguments)).unwrap_or_default()
+    }
+
+    /// Whether some policy looks into arguments of this tool, typed or not.
+    pub fn looks_into(&self, tool: &ToolFacts) -> bool {
+        self.arguments != ArgumentNames::None || !matches!(self.typed.of(tool), Ok(None))
+    }
+
+    /// The tools that have typed actions, as `server/tool`.
+    pub fn typed_tools(&self) -> impl Iterator<Item = &str> {
+        self.typed.tools()
     }
 
     /// How many policies it holds.
@@ -116,8 +137,8 @@ impl fmt::Display for Listed<'_> {
 /// Every problem at once, each with file, line and column. Unless all files parse there is nothing to validate, so
 /// problems of the two kinds do not mix.
 pub fn compile(source: &PolicySource) -> Result<CompiledSet, PublishError> {
-    let schema = vocabulary::schema().map_err(|error| PublishError::Ours(error.to_owned()))?;
-    let mut gathered = Gathered::default();
+    let extended = typed::extend(&source.tools).map_err(PublishError::Ours)?;
+    let mut gathered = Gathered::new(source, &extended);
     for (index, file) in source.files.iter().enumerate() {
         if source.files.iter().take(index).any(|earlier| earlier.name == file.name) {
             let message = format!("there are two files named `{}`; rename one", file.name);
@@ -127,7 +148,7 @@ pub fn compile(source: &PolicySource) -> Result<CompiledSet, PublishError> {
     }
     gathered.refuse()?;
 
-    let validator = Validator::new(schema.clone());
+    let validator = Validator::new(extended.schema.clone());
     let result = validator.validate(&gathered.policies, ValidationMode::Strict);
     for error in result.validation_errors() {
         gathered.diagnose(error.policy_id(), error);
@@ -136,32 +157,39 @@ pub fn compile(source: &PolicySource) -> Result<CompiledSet, PublishError> {
         gathered.diagnose(warning.policy_id(), warning);
     }
     gathered.refuse()?;
-    let Gathered { policies, json, arguments, .. } = gathered;
-    let selection = Selection::of(&json).map_err(PublishError::Ours)?;
-    Ok(CompiledSet { hash: source.hash(), arguments, policies, selection })
+    let Gathered { policies, json, arguments, input, .. } = gathered;
+    let schema = extended.schema.clone();
+    let typed = extended.typed(&input).map_err(PublishError::Ours)?;
+    let selection = Selection::of(&json, &typed).map_err(PublishError::Ours)?;
+    Ok(CompiledSet { hash: source.hash(), arguments, policies, selection, typed, schema })
 }
 
 struct Gathered<'a> {
+    /// Typed actions that there are, by the tool's id.
+    typed: BTreeSet<String>,
+    extended: &'a Extended,
     policies: PolicySet,
-    json: Vec<(Policy, serde_json::Value)>,
+    json: Vec<(Policy, Value)>,
     arguments: ArgumentNames,
+    input: InputNames,
     files: HashMap<PolicyId, &'a SourceFile>,
     problems: Vec<Problem>,
 }
 
-impl Default for Gathered<'_> {
-    fn default() -> Self {
+impl<'a> Gathered<'a> {
+    fn new(source: &PolicySource, extended: &'a Extended) -> Self {
         Self {
+            typed: source.tools.iter().map(ToolDefinition::id).collect(),
+            extended,
             policies: PolicySet::new(),
             json: Vec::new(),
             arguments: ArgumentNames::None,
+            input: InputNames::Some(BTreeSet::new()),
             files: HashMap::new(),
             problems: Vec::new(),
         }
     }
-}
 
-impl<'a> Gathered<'a> {
     fn refuse(&mut self) -> Result<(), PublishError> {
         if self.problems.is_empty() {
             return Ok(());
@@ -230,11 +258,15 @@ impl<'a> Gathered<'a> {
                 return;
             }
         };
+        for message in self.typed_refusals(policy, &json) {
+            self.problems.push(problem(file, start, message));
+        }
         let found = inspect::policy(&json);
         for message in found.refusals {
             self.problems.push(problem(file, start, message));
         }
         self.arguments.add(found.arguments);
+        self.input.add(found.input);
 
         let policy = policy.new_id(id.clone());
         self.files.insert(id, file);
@@ -244,9 +276,45 @@ impl<'a> Gathered<'a> {
         }
     }
 
+    /// What is wrong with how a policy speaks of tools with typed arguments.
+    fn typed_refusals(&self, policy: &Policy, json: &Value) -> Vec<String> {
+        let unknown = inspect::typed_tools(json).into_iter().filter(|tool| !self.typed.contains(tool));
+        let mut refusals: Vec<String> = unknown
+            .map(|tool| {
+                format!(
+                    "there is no approved definition of tool `{tool}`, so its arguments have no types; approve the \
+                     tool, or put its definition into `tools/` beside the policies"
+                )
+            })
+            .collect();
+        let only_untyped = match policy.action_constraint() {
+            ActionConstraint::Eq(action) => AsRef::<str>::as_ref(action.id()) == "callTool",
+            ActionConstraint::Any | ActionConstraint::In(_) => false,
+        };
+        if only_untyped && !self.typed.is_empty() {
+            let tools = self.typed.iter().map(|tool| format!("`{tool}`")).collect::<Vec<_>>().join(", ");
+            refusals.push(format!(
+                "`action == Ambit::Action::\"callTool\"` leaves out tools with typed arguments ({tools}); write \
+                 `action in Ambit::Action::\"callTool\"`"
+            ));
+        }
+        refusals
+    }
+
     fn diagnose(&mut self, id: &PolicyId, error: &dyn miette::Diagnostic) {
         if let Some(file) = self.files.get(id) {
-            self.problems.push(located(file, error));
+            let mut problem = located(file, error);
+            // An argument without a type looks like a misspelt one to Cedar.
+            for (tool, opaque) in &self.extended.opaque {
+                let named = |argument: &&String| {
+                    argument.split('`').nth(1).is_some_and(|name| problem.message.contains(&format!("`{name}`")))
+                };
+                if let Some(argument) = opaque.iter().find(named) {
+                    problem.message =
+                        format!("{} (of tool `{tool}`, no policy can look into {argument})", problem.message);
+                }
+            }
+            self.problems.push(problem);
         }
     }
 }

@@ -5,15 +5,17 @@
 //! left out is one whose scope is false for the request; scopes (`==`, `in`, `is`) never err, so nothing else can come of it.
 //! The answers of the parts are put together as Cedar does: a permit, no forbid, no error.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use cedar_policy::{
     ActionConstraint, Authorizer, Effect, Entities, EntityUid, Policy, PolicySet, PrincipalConstraint,
     Request, ResourceConstraint,
 };
+use cedar_policy_core::ast::Entity;
 use schemas::decision::Action;
 use serde_json::Value;
 
+use crate::typed::Typed;
 use crate::vocabulary::Vocabulary;
 
 /// The principal and the resource that a policy names in its scope, if it does.
@@ -22,7 +24,7 @@ type Named = (Option<EntityUid>, Option<EntityUid>);
 /// The policies of a set, by action and by the names in their scopes.
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
-    by_action: BTreeMap<Action, Parts>,
+    by_action: HashMap<EntityUid, Parts>,
 }
 
 /// The policies that can apply to one action.
@@ -59,39 +61,51 @@ pub(crate) struct Verdict {
 }
 
 impl Selection {
-    /// Sorts policies, each with its JSON form.
-    pub(crate) fn of(policies: &[(Policy, Value)]) -> Result<Self, String> {
+    /// Sorts policies, each with its JSON form, by every action there is: those of the schema, and typed ones.
+    pub(crate) fn of(policies: &[(Policy, Value)], typed: &Typed) -> Result<Self, String> {
+        let names = Vocabulary::get().ok_or("the schema of this build lacks a name")?;
+        let known = Action::ALL.into_iter().filter_map(|action| Some((action, names.action(action)?)));
+        let actions: Vec<(Action, &Entity)> =
+            known.chain(typed.actions().map(|entity| (Action::CallTool, entity))).collect();
         let mut selection = Self::default();
         for (policy, json) in policies {
-            let mut shortened: Vec<(&str, Policy)> = Vec::new();
-            for action in Action::ALL.into_iter().filter(|action| may_be(policy, *action)) {
-                let kind = resource_kind(action);
+            let mut shortened: Vec<(Kinds, Policy)> = Vec::new();
+            for (action, entity) in &actions {
+                let kinds = kinds(*action);
+                if !may_be(policy, entity) || is_of_another(policy, kinds) {
+                    continue;
+                }
                 let known =
-                    shortened.iter().find(|(known, _)| *known == kind).map(|(_, policy)| policy.clone());
+                    shortened.iter().find(|(known, _)| *known == kinds).map(|(_, policy)| policy.clone());
                 let short = known.unwrap_or_else(|| {
                     let short =
-                        without_settled_scope(policy, json.clone(), kind).unwrap_or_else(|| policy.clone());
-                    shortened.push((kind, short.clone()));
+                        without_settled_scope(policy, json.clone(), kinds).unwrap_or_else(|| policy.clone());
+                    shortened.push((kinds, short.clone()));
                     short
                 });
-                selection.by_action.entry(action).or_default().add(short)?;
+                selection.by_action.entry(entity.uid().clone().into()).or_default().add(short)?;
             }
         }
         Ok(selection)
     }
 
+    /// The policies that can apply to a request: those of the parts that its names choose.
+    fn parts(&self, request: &Request) -> impl Iterator<Item = &Bucket> {
+        let parts = request.action().and_then(|action| self.by_action.get(action));
+        let named = parts.filter(|parts| !parts.named.is_empty());
+        let (principal, resource) = (request.principal().cloned(), request.resource().cloned());
+        let names = [(principal.clone(), None), (None, resource.clone()), (principal, resource)];
+        let named = named.into_iter().flat_map(move |parts| {
+            names.clone().into_iter().filter_map(move |names| parts.named.get(&names))
+        });
+        parts.map(|parts| &parts.general).into_iter().chain(named)
+    }
+
     /// Asks every policy that can apply.
-    pub(crate) fn ask(&self, ask: Ask, action: Action, request: &Request, entities: &Entities) -> Verdict {
+    pub(crate) fn ask(&self, ask: Ask, request: &Request, entities: &Entities) -> Verdict {
         let mut verdict = Verdict::default();
-        let Some(parts) = self.by_action.get(&action) else { return verdict };
-        verdict.add(request, parts.general.get(ask), entities);
-        if !parts.named.is_empty() {
-            let (principal, resource) = (request.principal().cloned(), request.resource().cloned());
-            for names in [(principal.clone(), None), (None, resource.clone()), (principal, resource)] {
-                if let Some(bucket) = parts.named.get(&names) {
-                    verdict.add(request, bucket.get(ask), entities);
-                }
-            }
+        for bucket in self.parts(request) {
+            verdict.add(request, bucket.get(ask), entities);
         }
         verdict.permits.sort();
         verdict.forbids.sort();
@@ -138,14 +152,21 @@ impl Verdict {
     }
 }
 
-/// Whether the scope of a policy covers an action. What we cannot tell, it does.
-fn may_be(policy: &Policy, action: Action) -> bool {
-    let Some(entity) = Vocabulary::get().and_then(|names| names.action(action)) else { return true };
-    let covers = |uid: &EntityUid| entity.uid() == uid.as_ref() || entity.is_descendant_of(uid.as_ref());
+/// Whether the scope of a policy covers an action.
+fn may_be(policy: &Policy, action: &Entity) -> bool {
+    let covers = |uid: &EntityUid| action.uid() == uid.as_ref() || action.is_descendant_of(uid.as_ref());
     match policy.action_constraint() {
         ActionConstraint::Any => true,
         ActionConstraint::Eq(uid) => covers(&uid),
         ActionConstraint::In(uids) => uids.iter().any(covers),
+    }
+}
+
+/// Whether the scope of a policy is for principals of another type than those of the action.
+fn is_of_another(policy: &Policy, (principal, _): Kinds) -> bool {
+    match policy.principal_constraint() {
+        PrincipalConstraint::Is(kind) | PrincipalConstraint::IsIn(kind, _) => kind.to_string() != principal,
+        PrincipalConstraint::Any | PrincipalConstraint::In(_) | PrincipalConstraint::Eq(_) => false,
     }
 }
 
@@ -167,21 +188,29 @@ fn named(policy: &Policy) -> Named {
     (principal, resource)
 }
 
-/// What an action is done to: one type for each of ours.
-fn resource_kind(action: Action) -> &'static str {
-    match action {
-        Action::ListTool | Action::CallTool => "Ambit::Tool",
-        Action::ListPrompt | Action::GetPrompt => "Ambit::Prompt",
-        Action::ListResource | Action::ReadResource => "Ambit::Resource",
-    }
+/// The types of the principals and of the resources of an action; none where there are several.
+type Kinds = (&'static str, Option<&'static str>);
+
+fn kinds(action: Action) -> Kinds {
+    let principal = if action.is_of_agents() { "Ambit::Agent" } else { "Ambit::User" };
+    let resource = match action {
+        Action::ListTool | Action::CallTool | Action::ApproveCall => Some("Ambit::Tool"),
+        Action::ListPrompt | Action::GetPrompt => Some("Ambit::Prompt"),
+        Action::ListResource | Action::ReadResource => Some("Ambit::Resource"),
+        Action::UseConnection | Action::Connect | Action::Revoke | Action::Share => Some("Ambit::Connection"),
+        Action::Administer | Action::PublishPolicy | Action::ReadPolicy | Action::ReadAudit => Some("Ambit::Org"),
+        Action::Deploy | Action::ApproveTool => None,
+    };
+    (principal, resource)
 }
 
 /// The policy with those parts of its scope taken out that hold for every request of an action on this type: the action,
 /// and the type of principal and resource. A list of six actions costs more to evaluate than the rest of a policy.
-fn without_settled_scope(policy: &Policy, mut json: Value, resource: &str) -> Option<Policy> {
+fn without_settled_scope(policy: &Policy, mut json: Value, (principal, resource): Kinds) -> Option<Policy> {
     let any = serde_json::json!({ "op": "All" });
     json.as_object_mut()?.insert("action".to_owned(), any.clone());
-    for (part, kind) in [("principal", "Ambit::Agent"), ("resource", resource)] {
+    for (part, kind) in [("principal", Some(principal)), ("resource", resource)] {
+        let Some(kind) = kind else { continue };
         let scope = json.get_mut(part)?;
         // `is` alone: `is ... in` says more than the type.
         if *scope == serde_json::json!({ "op": "is", "entity_type": kind }) {
@@ -200,7 +229,7 @@ mod tests {
         let short = |text: &str, action| {
             let policy = Policy::parse(Some(cedar_policy::PolicyId::new("x")), text).unwrap();
             let short =
-                without_settled_scope(&policy, policy.to_json().unwrap(), resource_kind(action)).unwrap();
+                without_settled_scope(&policy, policy.to_json().unwrap(), kinds(action)).unwrap();
             assert_eq!(short.annotation("advice"), Some("kept"));
             let json = short.to_json().unwrap();
             ["principal", "action", "resource"].map(|part| json[part]["op"].as_str().unwrap().to_owned())

@@ -11,10 +11,14 @@ use schemas::decision::{Action, DefinitionState, Status, Trust};
 pub(crate) struct Vocabulary {
     pub(crate) agent: EntityType,
     pub(crate) args: EntityType,
+    pub(crate) connection: EntityType,
     pub(crate) mcp_server: EntityType,
     pub(crate) org: EntityType,
     pub(crate) prompt: EntityType,
+    pub(crate) provider: EntityType,
     pub(crate) resource: EntityType,
+    pub(crate) role: EntityType,
+    pub(crate) team: EntityType,
     pub(crate) tool: EntityType,
     pub(crate) toolbox: EntityType,
     pub(crate) user: EntityType,
@@ -39,10 +43,14 @@ impl Vocabulary {
         Ok(Self {
             agent: kind("Ambit::Agent")?,
             args: kind("Ambit::Args")?,
+            connection: kind("Ambit::Connection")?,
             mcp_server: kind("Ambit::McpServer")?,
             org: kind("Ambit::Org")?,
             prompt: kind("Ambit::Prompt")?,
+            provider: kind("Ambit::Provider")?,
             resource: kind("Ambit::Resource")?,
+            role: kind("Ambit::Role")?,
+            team: kind("Ambit::Team")?,
             tool: kind("Ambit::Tool")?,
             toolbox: kind("Ambit::Toolbox")?,
             user: kind("Ambit::User")?,
@@ -101,7 +109,8 @@ pub(crate) fn uid(kind: &EntityType, id: &str) -> EntityUID {
     EntityUID::from_components(kind.clone(), Eid::new(id), None)
 }
 
-fn kind(name: &str) -> Result<EntityType, Box<cedar_policy::ParseErrors>> {
+/// The entity type of that name.
+pub(crate) fn kind(name: &str) -> Result<EntityType, Box<cedar_policy::ParseErrors>> {
     let name: EntityTypeName = name.parse()?;
     Ok(name.as_ref().clone())
 }
@@ -128,10 +137,14 @@ mod tests {
         for name in [
             &names.agent,
             &names.args,
+            &names.connection,
             &names.mcp_server,
             &names.org,
             &names.prompt,
+            &names.provider,
             &names.resource,
+            &names.role,
+            &names.team,
             &names.tool,
             &names.toolbox,
             &names.user,
@@ -155,13 +168,16 @@ mod tests {
         assert_eq!(groups, ["Ambit::Action::\"toolUse\""]);
     }
 
-    /// Slices leave organisations out; that is right only as long as there is nothing to know about one.
+    /// Slices leave these out; that is right only as long as there is nothing to know about one.
     #[test]
-    fn an_organisation_is_no_more_than_its_id() {
+    fn some_are_no_more_than_their_ids() {
         let (fragment, _) =
             cedar_policy::SchemaFragment::from_cedarschema_str(schemas::cedar::SCHEMA).unwrap();
         let json = fragment.to_json_value().unwrap();
-        assert_eq!(json["Ambit"]["entityTypes"]["Org"], serde_json::json!({}));
+        for name in ["Org", "Team", "Role", "Provider"] {
+            let entity = &json["Ambit"]["entityTypes"][name];
+            assert!(entity["shape"].is_null() && entity["tags"].is_null(), "{name}: {entity}");
+        }
     }
 
     #[test]

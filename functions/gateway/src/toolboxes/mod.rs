@@ -86,6 +86,8 @@ impl Server {
             toolbox: toolbox.name.clone(),
             status: self.status,
             trust: self.trust,
+            // Filled when there are connections.
+            provider: None,
         }
     }
 }

@@ -1,0 +1,111 @@
+//! The context of a request: who calls under which circumstances, with which arguments.
+
+use std::collections::HashSet;
+
+use cedar_policy_core::ast::{Context, Entity, PartialValue, Value};
+use cedar_policy_core::extensions::Extensions;
+use schemas::decision::{Action, ContextFacts};
+use schemas::ids::Timestamp;
+
+use super::entities::strings;
+use super::{Builder, Fields, SliceError};
+use crate::instant;
+use crate::typed::Input;
+use crate::vocabulary::uid;
+
+impl Builder<'_> {
+    /// `input` is there for a tool with typed arguments.
+    pub(crate) fn context(
+        &mut self,
+        action: Action,
+        facts: &ContextFacts,
+        input: Option<&Input>,
+    ) -> Result<Context, SliceError> {
+        let fields = if action.is_of_agents() {
+            self.of_an_agent(action, facts, input)?
+        } else {
+            self.of_a_person(action, facts)?
+        };
+        let fields = fields.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        Ok(Context::Value(std::sync::Arc::new(fields)))
+    }
+
+    fn of_a_person(&mut self, action: Action, facts: &ContextFacts) -> Result<Fields, SliceError> {
+        let mut fields =
+            vec![("now", self.datetime(facts.now)?), ("org", Value::from(self.org(&facts.org)))];
+        if action == Action::ApproveCall {
+            let user = facts.user.as_ref().ok_or(SliceError::Lacking("the person for whom the agent acts"))?;
+            let user = self.user(user);
+            fields.push(("onBehalfOf", self.refer(&user)));
+        }
+        Ok(fields)
+    }
+
+    fn of_an_agent(
+        &mut self,
+        action: Action,
+        facts: &ContextFacts,
+        input: Option<&Input>,
+    ) -> Result<Fields, SliceError> {
+        let mut fields: Fields = vec![("call", self.call(facts)?)];
+        if matches!(action, Action::CallTool | Action::GetPrompt) {
+            fields.push(("args", self.args(facts)));
+        }
+        if action == Action::UseConnection {
+            let tool = facts.tool.as_deref().ok_or(SliceError::Lacking("the tool of the connection"))?;
+            let tool = self.tool(tool);
+            fields.push(("tool", self.refer(&tool)));
+        }
+        if let Some(input) = input {
+            fields.push(("input", input.read(&facts.input)?));
+        }
+        Ok(fields)
+    }
+
+    fn call(&mut self, facts: &ContextFacts) -> Result<Value, SliceError> {
+        let mut call: Fields = vec![
+            ("now", self.datetime(facts.now)?),
+            ("org", Value::from(self.org(&facts.org))),
+            ("tokenScopes", strings(&facts.token_scopes)),
+            ("taint", strings(&facts.taint)),
+        ];
+        if let Some(user) = &facts.user {
+            let user = self.user(user);
+            call.push(("user", self.refer(&user)));
+        }
+        if let Some(approval) = &facts.approval {
+            let by = self.user(&approval.by);
+            let record = [("by", self.refer(&by)), ("at", self.datetime(approval.at)?)];
+            call.push(("approval", Value::record(record, None)));
+        }
+        Ok(Value::record(call, None))
+    }
+
+    /// Arguments as tags. Without any the entity is left out: `hasTag` is false either way, and it must guard `getTag`.
+    fn args(&mut self, facts: &ContextFacts) -> Value {
+        let id = uid(&self.names.args, "call");
+        if !facts.args.is_empty() {
+            let tag = |(name, text): (&String, &String)| {
+                (name.as_str().into(), PartialValue::from(Value::from(text.as_str())))
+            };
+            let (none, tags) = (HashSet::new, facts.args.iter().map(tag));
+            self.present.push(id.clone());
+            self.referenced.push(id.clone());
+            self.entities.push(Entity::new_with_attr_partial_value(id.clone(), [], none(), none(), tags));
+        }
+        Value::from(id)
+    }
+
+    fn datetime(&self, at: Timestamp) -> Result<Value, SliceError> {
+        let text = instant::text(at).ok_or(SliceError::Time(at))?;
+        let value = Extensions::all_available()
+            .func(&self.names.datetime)
+            .map_err(|error| SliceError::Cedar(error.to_string()))?
+            .call(&[Value::from(text)])
+            .map_err(|error| SliceError::Cedar(error.to_string()))?;
+        match value {
+            PartialValue::Value(value) => Ok(value),
+            PartialValue::Residual(_) => Err(SliceError::Time(at)),
+        }
+    }
+}
