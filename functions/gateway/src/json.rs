@@ -54,6 +54,11 @@ impl<'a> Object<'a> {
         self.raw(key).is_some()
     }
 
+    /// Whether there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Puts a value in the place of the old one, or at the end.
     pub(crate) fn set(&mut self, key: &'static str, value: Box<RawValue>) {
         match self.entries.iter_mut().find(|(name, _)| name == key) {

@@ -8,6 +8,7 @@ pub mod body;
 pub mod platform;
 pub mod secret;
 
+mod approvals;
 mod audit;
 mod error;
 mod identity;
@@ -112,11 +113,14 @@ impl Gateway {
         store::migrations::down(platform, version).await
     }
 
-    /// Scheduled work, once a minute: closes intents that never ended. Answers how many those were.
+    /// Scheduled work, once a minute: closes intents that never ended, and forgets arguments that nobody will approve any more.
+    /// Answers how many intents those were.
     ///
     /// # Errors
     /// The database failed; the next tick tries again.
     pub async fn tick<P: Platform>(&self, platform: &P) -> Result<usize, PlatformError> {
-        audit::reaper::reap(platform).await
+        let unknown = audit::reaper::reap(platform).await?;
+        store::approvals::forget(platform).await?;
+        Ok(unknown)
     }
 }

@@ -96,10 +96,14 @@ impl Settings {
 
     /// Whether a page of this origin may call us.
     pub(crate) fn is_allowed_origin(&self, origin: &str) -> bool {
-        self.origins.iter().any(|allowed| allowed == origin)
-            || Url::parse(origin).is_ok_and(|url| {
-                url.origin() == self.public.origin() || (is_loopback(&self.public) && is_loopback(&url))
-            })
+        self.origins.iter().any(|allowed| allowed == origin) || self.is_our_origin(origin)
+    }
+
+    /// Whether a page of this origin is ours; for a gateway on loopback, any loopback origin is.
+    pub(crate) fn is_our_origin(&self, origin: &str) -> bool {
+        Url::parse(origin).is_ok_and(|url| {
+            url.origin() == self.public.origin() || (is_loopback(&self.public) && is_loopback(&url))
+        })
     }
 }
 

@@ -4,8 +4,10 @@
 
 mod outcome;
 pub(crate) mod reaper;
+mod step;
 
 pub(crate) use outcome::Conclusion;
+pub(crate) use step::{Step, deny_statement};
 
 use std::time::Duration;
 

@@ -28,7 +28,14 @@ impl Operator {
 /// # Errors
 /// There is none in the request, none in the deployment (then nobody is the operator), or it is another.
 pub(crate) fn prove(platform: &impl Platform, headers: &HeaderMap) -> Result<Operator, IdentityError> {
-    let shown = bearer(headers)?;
+    prove_key(platform, bearer(headers)?)
+}
+
+/// The same, of a key that was typed into a form.
+///
+/// # Errors
+/// As for [`prove`].
+pub(crate) fn prove_key(platform: &impl Platform, shown: &str) -> Result<Operator, IdentityError> {
     let expected = platform.secret(KEY).filter(|key| key.expose().len() >= 32).ok_or_else(|| {
         IdentityError::Invalid(format!(
             "this deployment has no operator: set `{KEY}` (32 characters or more)"

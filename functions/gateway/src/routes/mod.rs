@@ -1,9 +1,11 @@
 //! The surfaces. Each parses its wire, walks, and renders; nothing else does.
 
 pub(crate) mod api;
+mod approve;
 mod console;
 pub(crate) mod mcp;
 mod metadata;
+mod page;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -26,8 +28,11 @@ pub(crate) async fn route<P: Platform>(
             metadata::serve(gateway, platform, org, toolbox).await
         }
         (_, ["api", "v1", rest @ ..]) => api::serve(gateway, platform, request, rest).await,
+        (&Method::GET | &Method::POST, ["approve", id]) => {
+            approve::serve(gateway, platform, &request, id).await
+        }
         (&Method::GET, ["" | "console"]) => console::serve(gateway),
-        (&Method::GET, ["style.css"]) => console::stylesheet(),
+        (&Method::GET, ["style.css"]) => page::stylesheet(),
         (&Method::GET, ["healthz"]) => text(StatusCode::OK, "ok\n"),
         _ => text(
             StatusCode::NOT_FOUND,

@@ -26,6 +26,22 @@ pub(crate) fn insert(event: &AuditEvent, sealed: Sealed, due: Option<Timestamp>)
     )
 }
 
+/// The statement that adds the line about a step of an approval, if the step was taken in the same batch.
+pub(crate) fn insert_if_taken(event: &AuditEvent, sealed: Sealed) -> Statement {
+    Statement::new(
+        "INSERT INTO audit (id, org_id, at, phase, leaf, event) SELECT ?1, ?2, ?3, ?4, ?5, ?6 \
+         WHERE EXISTS (SELECT 1 FROM approvals WHERE event_id = ?1)",
+        [
+            event.id.as_str().into(),
+            event.org.as_str().into(),
+            event.at.0.into(),
+            event.phase.as_str().into(),
+            sealed.leaf.into(),
+            sealed.text.into(),
+        ],
+    )
+}
+
 /// Intents whose time is up: the events, oldest first, at most `limit`.
 pub(crate) async fn due(
     platform: &impl Platform,

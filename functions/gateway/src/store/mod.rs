@@ -1,6 +1,7 @@
 //! SQL text and row mapping, one file per aggregate: the only place with SQL. Every function is one round trip.
 
 pub(crate) mod admin;
+pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod callers;
 pub(crate) mod migrations;

@@ -1,12 +1,16 @@
 //! The one walk of a request: who asks, for what, may they, and the record of it before anything happens.
 
+mod approval;
+
+pub(crate) use approval::{Brought, Prospect, Reply, Round, Settled, ToolCall};
+
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use policies::{CompiledSet, Denial, Permit};
 use schemas::audit::Subject;
 use schemas::decision::{
-    Action, AgentFacts, ContextFacts, DecisionRequest, Grants, ItemFacts, ResourceFacts,
+    Action, AgentFacts, Approval, ContextFacts, DecisionRequest, Grants, ItemFacts, ResourceFacts,
 };
 use schemas::ids::Sha256Hex;
 use schemas::names::{OrgName, ToolboxName};
@@ -32,9 +36,6 @@ pub(crate) enum Refusal {
     /// There is no such thing, or it is not for this caller: told alike.
     #[error("unknown {0}")]
     Unknown(String),
-    /// It would be allowed if something were done first.
-    #[error("this needs {}", .0.join(" and "))]
-    Obliged(Vec<String>),
     /// Policies or records are out of reach, so nothing may happen.
     #[error("the gateway can't decide or record at the moment; nothing was done, try again")]
     Platform(String),
@@ -163,18 +164,19 @@ impl<P: Platform> Visit<'_, P> {
         })
     }
 
-    /// Step 4 for one tool.
+    /// Step 4 for one tool. An approval is one that was verified, or one that is only supposed.
     pub(crate) fn decide_tool(
         &self,
         server: &Server,
         tool: &Tool,
         arguments: Option<&str>,
+        approval: Option<Approval>,
     ) -> Result<Result<Permit, Denial>, Refusal> {
         let request = DecisionRequest {
             principal: self.principal([server].into_iter(), [(server, tool)].into_iter()),
             action: Action::CallTool,
             resource: ResourceFacts::Tool(tool.facts(server.facts(&self.toolbox))),
-            context: self.context(arguments)?,
+            context: ContextFacts { approval, ..self.context(arguments)? },
         };
         Ok(policies::decide(&self.policies, request))
     }
@@ -224,17 +226,15 @@ impl<P: Platform> Visit<'_, P> {
                 .await?;
                 Ok((intent, permit))
             }
-            Err(denial) => {
-                audit::deny(self.platform, about, &denial).await?;
-                let name =
-                    about.subject.as_ref().and_then(|subject| subject.name.clone()).unwrap_or_default();
-                if denial.obligations().is_empty() {
-                    Err(unknown(&about.method, &name))
-                } else {
-                    Err(Refusal::Obliged(denial.obligations().to_vec()))
-                }
-            }
+            Err(denial) => Err(self.deny(about, &denial).await?),
         }
+    }
+
+    /// Records what the policies refused, and says it in the words for what is not there.
+    pub(crate) async fn deny(&self, about: &About, denial: &Denial) -> Result<Refusal, Refusal> {
+        audit::deny(self.platform, about, denial).await?;
+        let name = about.subject.as_ref().and_then(|subject| subject.name.as_deref()).unwrap_or_default();
+        Ok(unknown(&about.method, name))
     }
 
     /// Refuses what is not there, in the words used for what is not allowed.

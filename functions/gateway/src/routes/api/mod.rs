@@ -1,6 +1,7 @@
 //! `/api/v1`: how operators manage a deployment. JSON in and out, RFC 9457 problems. Every change is noted in the audit trail, in
 //! the same batch as the change.
 
+mod approvals;
 mod inspect;
 mod people;
 mod policy;
@@ -159,6 +160,11 @@ async fn handle<P: Platform>(
         (&Method::POST, ["toolboxes", toolbox, "servers", server, "inspect"]) => {
             inspect::inspect(&desk, toolbox, server, body).await
         }
+        (&Method::GET, ["approvals"]) => {
+            approvals::list(&desk, request.uri().query().unwrap_or_default()).await
+        }
+        (&Method::GET, ["approvals", id]) => approvals::get(&desk, id).await,
+        (&Method::POST, ["approvals", id]) => approvals::decide(&desk, id, body).await,
         (&Method::GET, ["audit"]) => trail(&desk, request.uri().query().unwrap_or_default()).await,
         _ => Err(ApiError::NotFound("such address in the API".into())),
     }

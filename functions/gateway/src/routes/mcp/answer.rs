@@ -11,7 +11,8 @@ use schemas::audit::Ended;
 use schemas::provisioner::{ANSWER_HEADER, MAX_MESSAGE_BYTES};
 use serde_json::value::RawValue;
 
-use super::error::{INTERNAL, RpcError, URL_ELICITATION_REQUIRED, answer};
+use super::asking::{Client, Link};
+use super::error::{INTERNAL, RpcError, answer};
 use super::message::Call;
 use super::method::Method;
 use super::{event_stream, state};
@@ -19,12 +20,12 @@ use crate::audit::Conclusion;
 use crate::body::{Body, read_whole};
 use crate::json::Object;
 use crate::platform::{Platform, PlatformError};
-use crate::protocol::{Era, Legacy, META_LOG_LEVEL};
+use crate::protocol::{Era, META_LOG_LEVEL};
 use crate::toolboxes::{Place, Server};
 use crate::upstream::events::{Decoder, event, keep_alive};
 use crate::upstream::{UpstreamError, is_event_stream, is_json};
 use crate::vault::Vault;
-use crate::walk::Visit;
+use crate::walk::{Brought, Round, Visit};
 
 /// A silent stream gets a comment this often, so that nothing between us and the client takes it for dead, and so that hosts which
 /// notice a client's departure only when they write to it (workerd) notice it soon.
@@ -43,6 +44,8 @@ pub(super) struct Relay<P: Platform> {
     wants_log: bool,
     takes_urls: bool,
     binding: Vec<u8>,
+    /// The round of an approval that let this call pass.
+    round: Option<Round>,
     limit: Duration,
     conclusion: Conclusion<P>,
 }
@@ -53,6 +56,7 @@ impl<P: Platform> Relay<P> {
         server: &Server,
         call: &Call<'_>,
         binding: Vec<u8>,
+        round: Option<Round>,
         conclusion: Conclusion<P>,
     ) -> Self {
         Self {
@@ -67,6 +71,7 @@ impl<P: Platform> Relay<P> {
             wants_log: call.era != Era::Modern || call.meta.has(META_LOG_LEVEL),
             takes_urls: call.takes_urls,
             binding,
+            round,
             limit: visit.gateway.settings.call_limit,
             conclusion,
         }
@@ -171,11 +176,12 @@ impl<P: Platform> Relay<P> {
             }
             ("input_required", Era::Modern) => {
                 let inner = result.text("requestState").map(std::borrow::Cow::into_owned);
-                let sealed = state::seal(&self.platform, &self.vault, &self.binding, inner)?;
+                let brought = self.round.clone().map_or(Brought::Nothing, Brought::Round);
+                let sealed = state::seal(&self.platform, &self.vault, &self.binding, inner, brought)?;
                 result.put("requestState", &sealed);
                 Some(self.result(&result, Ended::InputRequired))
             }
-            ("input_required", Era::Legacy(revision)) => Some(self.ask_legacy(&result, revision)),
+            ("input_required", Era::Legacy(_)) => Some(self.ask_legacy(&result)),
             _ => None,
         }
     }
@@ -205,46 +211,32 @@ impl<P: Platform> Relay<P> {
         Some(Rewritten { text, status, ended: Ended::Refused })
     }
 
-    /// A server that asks for input behind a client that can't be asked within the call. URLs can be handed over (2025-11-25,
-    /// -32042); anything else becomes a result that says so.
-    fn ask_legacy(&self, result: &Object<'_>, revision: Legacy) -> Rewritten {
+    /// A server that asks for input behind a client that can't be asked within the call: it can be sent to URLs, and no more.
+    fn ask_legacy(&self, result: &Object<'_>) -> Rewritten {
         let requests: serde_json::Map<String, serde_json::Value> =
             result.get("inputRequests").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        let urls: Vec<serde_json::Value> = requests
+        let links: Vec<Link> = requests
             .iter()
             .filter_map(|(key, request)| {
                 let params = request.get("params")?;
-                let url = params.get("url")?;
-                let message = params.get("message").cloned().unwrap_or_default();
-                Some(serde_json::json!({ "mode": "url", "elicitationId": key, "url": url, "message": message }))
+                let text =
+                    |name: &str| params.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
+                Some(Link {
+                    key: key.clone(),
+                    url: text("url")?,
+                    message: text("message").unwrap_or_default(),
+                })
             })
             .collect();
-        if revision == Legacy::November2025 && self.takes_urls && !urls.is_empty() {
-            let error = RpcError::new(URL_ELICITATION_REQUIRED, "open the given URL first, then call again")
-                .with_data(serde_json::json!({ "elicitations": urls }));
-            return Rewritten {
-                text: error.to_json(Some(&self.id)),
-                status: StatusCode::OK,
-                ended: Ended::InputRequired,
-            };
-        }
-        let links: Vec<&str> =
-            urls.iter().filter_map(|url| url.get("url").and_then(serde_json::Value::as_str)).collect();
-        let told = if links.is_empty() {
-            format!(
+        let client = Client { era: self.era, method: self.method, id: &self.id, takes_urls: self.takes_urls };
+        let text = if links.is_empty() {
+            client.tell(&format!(
                 "server `{}` needs more input, which a client of this revision can't be asked for: use MCP {}",
                 self.server,
                 crate::protocol::MODERN
-            )
+            ))
         } else {
-            format!("open {} first, then call again", links.join(" and "))
-        };
-        let text = if self.method == Method::CallTool {
-            let content =
-                serde_json::json!({ "content": [{ "type": "text", "text": told }], "isError": true });
-            format!(r#"{{"jsonrpc":"2.0","id":{},"result":{content}}}"#, self.id.get())
-        } else {
-            RpcError::new(INTERNAL, told).to_json(Some(&self.id))
+            client.ask(&links, None)
         };
         Rewritten { text, status: StatusCode::OK, ended: Ended::InputRequired }
     }

@@ -1,22 +1,28 @@
 //! `tools/call`, `prompts/get` and `resources/read`: the walk, whole.
 
+use std::borrow::Cow;
+
 use http::Response;
 use policies::Permit;
 use schemas::audit::Ended;
 use schemas::decision::Action;
+use schemas::ids::ApprovalId;
 
 use super::answer::{Relay, relay};
-use super::error::{INVALID_PARAMS, RpcError};
-use super::message::{Call, check_mirrored};
+use super::asking::{self, Client, Link, respond};
+use super::error::{INTERNAL, INVALID_PARAMS, RpcError};
+use super::message::{Call, check_mirrored, shorten};
 use super::{Context, Failure, outbound, state};
 use crate::audit::Intent;
 use crate::body::Body;
+use crate::json::{Object, raw};
 use crate::platform::Platform;
+use crate::protocol::Era;
 use crate::store::targets;
 use crate::toolboxes::Discovered;
 use crate::toolboxes::{Server, names};
 use crate::upstream;
-use crate::walk::Visit;
+use crate::walk::{Brought, Prospect, Round, Settled, ToolCall, Visit};
 
 /// Calls a tool.
 pub(super) async fn tool<P: Platform>(
@@ -31,20 +37,61 @@ pub(super) async fn tool<P: Platform>(
         return Err(visit.refuse_unknown(call.method.as_str(), &public).await?.into());
     };
     let arguments = call.params.get("arguments");
-    let decision = visit.decide_tool(&server, &tool, arguments)?;
+    let decision = visit.decide_tool(&server, &tool, arguments, None)?;
     let about = visit.about(call.method.as_str(), Some(&server), Some(&public), arguments);
-    if decision.is_ok() {
-        // Only now: a caller who may not call the tool must not learn of its schema either.
-        check_mirrored(&call, &tool.mirrored)?;
-    }
+    let prospect = visit.prospect(decision, &server, &tool, arguments)?;
     let mut params = call.params.clone();
+    let reply = asking::take_reply(&mut params);
     params.put("name", &tool.name);
-    let bound = if decision.is_ok() { Some(state::open(&visit, &call, &server, &mut params)?) } else { None };
-    let (intent, permit) = visit.record(&about, decision).await?;
-    let binding = bound.unwrap_or_default();
-    Forward { visit: &visit, server: &server, intent, permit, binding }
+    let state::Opened { binding, brought } = match &prospect {
+        // A caller who may not call the tool must not learn of its schema either.
+        Prospect::Denied(_) => state::Opened::default(),
+        Prospect::Permitted(_) | Prospect::Approvable(_) => {
+            check_mirrored(&call, &tool.mirrored)?;
+            state::open(&visit, &call, &server, &mut params)?
+        }
+    };
+    let (permit, round) = match prospect {
+        Prospect::Permitted(permit) => (permit, None),
+        Prospect::Denied(denial) => return Err(visit.deny(&about, &denial).await?.into()),
+        Prospect::Approvable(denial) => {
+            let wanted = ToolCall { server: &server, tool: &tool, arguments, about: &about };
+            match visit.settle(wanted, denial, &brought, reply).await? {
+                Settled::Approved { permit, round, arguments } => {
+                    // What the person read is what runs.
+                    params.set("arguments", raw(arguments));
+                    (permit, Some(round))
+                }
+                Settled::Ask(id) => return ask(&visit, &call, &params, &binding, id),
+                Settled::Stopped(why) => return Ok(respond(Client::of(&call).tell(&why))),
+                Settled::Spent => return Err(state::refuse().into()),
+            }
+        }
+    };
+    let (intent, permit) = visit.record(&about, Ok(permit)).await?;
+    Forward { visit: &visit, server: &server, intent, permit, binding, round }
         .send(call, params, Some(tool.name.clone()))
         .await
+}
+
+/// Sends the person behind a call to the page where it can be approved. What a server gave to be carried stays in the state.
+fn ask<P: Platform>(
+    visit: &Visit<'_, P>,
+    call: &Call<'_>,
+    params: &Object<'_>,
+    binding: &[u8],
+    id: ApprovalId,
+) -> Result<Response<Body<P::Stream>>, Failure> {
+    let gateway = visit.gateway;
+    let client = Client::of(call);
+    let url = format!("{}/approve/{id}", gateway.settings.public_url);
+    let key = if call.era == Era::Modern { asking::APPROVAL.to_owned() } else { id.to_string() };
+    let name = call.params.text("name").unwrap_or_default();
+    let message = format!("`{}` needs your approval of exactly this call", shorten(&name));
+    let inner = params.text("requestState").map(Cow::into_owned);
+    let state = state::seal(visit.platform, &gateway.vault, binding, inner, Brought::Question(id));
+    let state = state.ok_or_else(|| RpcError::new(INTERNAL, "the state of the call can't be sealed"))?;
+    Ok(respond(client.ask(&[Link { key, url, message }], Some(&state))))
 }
 
 /// Gets a prompt or reads a resource, named by the parameter `key`.
@@ -66,10 +113,12 @@ pub(super) async fn item<P: Platform>(
     let about = visit.about(call.method.as_str(), Some(server), Some(&asked), arguments);
     let mut params = call.params.clone();
     params.put(key, &name);
-    let bound = if decision.is_ok() { Some(state::open(&visit, &call, server, &mut params)?) } else { None };
+    let opened = if decision.is_ok() { Some(state::open(&visit, &call, server, &mut params)?) } else { None };
     let (intent, permit) = visit.record(&about, decision).await?;
-    let binding = bound.unwrap_or_default();
-    Forward { visit: &visit, server, intent, permit, binding }.send(call, params, Some(name)).await
+    let binding = opened.unwrap_or_default().binding;
+    Forward { visit: &visit, server, intent, permit, binding, round: None }
+        .send(call, params, Some(name))
+        .await
 }
 
 /// Whose prompt or resource that is, and what its server calls it. Resources keep their URIs, so the snapshots of the servers tell
@@ -132,7 +181,7 @@ fn fits(template: &str, uri: &str) -> bool {
 
 /// A required parameter.
 pub(super) fn parameter(call: &Call<'_>, key: &str) -> Result<String, RpcError> {
-    call.params.text(key).map(std::borrow::Cow::into_owned).ok_or_else(|| {
+    call.params.text(key).map(Cow::into_owned).ok_or_else(|| {
         RpcError::new(
             INVALID_PARAMS,
             format!("`{}` needs the parameter `{key}`, a string", call.method.as_str()),
@@ -147,6 +196,7 @@ struct Forward<'v, 'g, P: Platform> {
     intent: Intent<P>,
     permit: Permit,
     binding: Vec<u8>,
+    round: Option<Round>,
 }
 
 impl<P: Platform> Forward<'_, '_, P> {
@@ -154,18 +204,18 @@ impl<P: Platform> Forward<'_, '_, P> {
     async fn send(
         self,
         call: Call<'_>,
-        params: crate::json::Object<'_>,
+        params: Object<'_>,
         name: Option<String>,
     ) -> Result<Response<Body<P::Stream>>, Failure> {
-        let Self { visit, server, intent, permit: _used, binding } = self;
+        let Self { visit, server, intent, permit: _used, binding, round } = self;
         let message = outbound::message(&call, params, name);
         let sent =
             upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, server, &message).await;
         let Some(conclusion) = intent.conclusion() else {
-            return Err(Failure::Rpc(RpcError::new(super::error::INTERNAL, "the call was already over")));
+            return Err(Failure::Rpc(RpcError::new(INTERNAL, "the call was already over")));
         };
         match sent {
-            Ok(response) => relay(Relay::new(visit, server, &call, binding, conclusion), response)
+            Ok(response) => relay(Relay::new(visit, server, &call, binding, round, conclusion), response)
                 .await
                 .map_err(Failure::Upstream),
             Err(error) => {

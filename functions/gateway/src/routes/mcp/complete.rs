@@ -57,7 +57,7 @@ pub(super) async fn complete<P: Platform>(
         return Err(RpcError::new(INTERNAL, "the call was already over").into());
     };
     match sent {
-        Ok(response) => relay(Relay::new(&visit, server, &call, Vec::new(), conclusion), response)
+        Ok(response) => relay(Relay::new(&visit, server, &call, Vec::new(), None, conclusion), response)
             .await
             .map_err(Failure::Upstream),
         Err(error) => {

@@ -38,7 +38,7 @@ pub(crate) struct Call<'a> {
     pub(crate) meta: Object<'a>,
     /// `Mcp-Param-*` headers, as they came.
     pub(crate) param_headers: Vec<(HeaderName, HeaderValue)>,
-    /// Whether a legacy client said in its handshake that it can be sent to a URL.
+    /// Whether the client said that it can be sent to a URL: modern ones say so here, legacy ones in their handshake.
     pub(crate) takes_urls: bool,
 }
 
@@ -104,7 +104,12 @@ pub(crate) fn read_text<'a>(headers: &HeaderMap, text: &'a str) -> Result<Messag
         refuse(RpcError::new(METHOD_NOT_FOUND, format!("no method `{}` here", shorten(&name))))
     })?;
     let param_headers = if era == Era::Modern { param_headers(headers) } else { Vec::new() };
-    Ok(Message::Call(Box::new(Call { era, id, method, params, meta, param_headers, takes_urls: false })))
+    let takes_urls = era == Era::Modern
+        && meta
+            .object(META_CAPABILITIES)
+            .and_then(|capabilities| capabilities.object("elicitation")?.object("url").map(drop))
+            .is_some();
+    Ok(Message::Call(Box::new(Call { era, id, method, params, meta, param_headers, takes_urls })))
 }
 
 fn read_id(message: &Object<'_>) -> Result<Option<Box<RawValue>>, RpcError> {

@@ -1,6 +1,7 @@
 //! `/mcp/{org}/{toolbox}`: Model Context Protocol 2026-07-28 and, on the same URL, its handshake revisions, without sessions.
 
 mod answer;
+mod asking;
 mod batch;
 mod call;
 mod complete;
@@ -264,7 +265,7 @@ fn render<P: Platform>(
         Failure::Refusal(refusal @ Refusal::NoToolbox(_)) => RpcError::of(Fault::Denied, refusal.to_string())
             .with_status(StatusCode::NOT_FOUND)
             .answer(era, Some(id)),
-        Failure::Refusal(refusal @ (Refusal::Unknown(_) | Refusal::Obliged(_))) => {
+        Failure::Refusal(refusal @ Refusal::Unknown(_)) => {
             RpcError::of(Fault::Denied, refusal.to_string()).answer(era, Some(id))
         }
         Failure::Refusal(refusal @ Refusal::Platform(_)) => {

@@ -6,7 +6,7 @@ use super::message::Call;
 use crate::platform::Platform;
 use crate::toolboxes::Server;
 use crate::vault::{Purpose, Vault};
-use crate::walk::Visit;
+use crate::walk::{Brought, Visit};
 
 /// What a `requestState` is bound to: this caller, this toolbox and server, and what the call is about. A state that was issued for
 /// one call is worth nothing in another.
@@ -43,23 +43,32 @@ fn binding<P: Platform>(
 /// How long a `requestState` is good for, in milliseconds.
 const STATE_LIVES: i64 = 15 * 60 * 1000;
 
-/// Replaces the caller's sealed `requestState` by the server's own, if there is one. Answers what the next one is bound to.
+/// What a call brings with it, and what the next state it is given is bound to.
+#[derive(Debug, Default)]
+pub(super) struct Opened {
+    pub(super) binding: Vec<u8>,
+    pub(super) brought: Brought,
+}
+
+/// Refuses a `requestState` that is not good, or not any more.
+pub(super) fn refuse() -> RpcError {
+    RpcError::new(
+        INVALID_PARAMS,
+        "`requestState` was not issued for this call, or it was used already, or it has expired: start the call again",
+    )
+}
+
+/// Replaces the caller's sealed `requestState` by the server's own, if there is one.
 pub(super) fn open<P: Platform>(
     visit: &Visit<'_, P>,
     call: &Call<'_>,
     server: &Server,
     params: &mut crate::json::Object<'_>,
-) -> Result<Vec<u8>, RpcError> {
+) -> Result<Opened, RpcError> {
     let binding = binding(visit, call, server, params);
     if !params.has("requestState") {
-        return Ok(binding);
+        return Ok(Opened { binding, brought: Brought::Nothing });
     }
-    let refuse = || {
-        RpcError::new(
-            INVALID_PARAMS,
-            "`requestState` was not issued for this call, or it has expired: start the call again",
-        )
-    };
     let sealed = params.text("requestState").ok_or_else(refuse)?.into_owned();
     let opened = visit.gateway.vault.open(Purpose::RequestState, &binding, &sealed).map_err(|_| refuse())?;
     let state: State = serde_json::from_slice(&opened).map_err(|_| refuse())?;
@@ -72,7 +81,7 @@ pub(super) fn open<P: Platform>(
             params.remove("requestState");
         }
     }
-    Ok(binding)
+    Ok(Opened { binding, brought: state.brought })
 }
 
 /// What is inside a sealed `requestState`.
@@ -82,12 +91,9 @@ struct State {
     until: i64,
     /// The server's own state.
     inner: Option<String>,
-}
-
-impl State {
-    fn new(now: schemas::ids::Timestamp, inner: Option<String>) -> Self {
-        Self { until: now.plus(STATE_LIVES).0, inner }
-    }
+    /// Where the call stands with its approval.
+    #[serde(default)]
+    brought: Brought,
 }
 
 /// Seals what the server gave, if anything: the client always carries a state, so that its retry is bound to this call.
@@ -96,7 +102,9 @@ pub(super) fn seal(
     vault: &Vault,
     binding: &[u8],
     inner: Option<String>,
+    brought: Brought,
 ) -> Option<String> {
-    let plain = serde_json::to_vec(&State::new(platform.now(), inner)).ok()?;
+    let until = platform.now().plus(STATE_LIVES).0;
+    let plain = serde_json::to_vec(&State { until, inner, brought }).ok()?;
     vault.seal(platform, Purpose::RequestState, binding, &plain)
 }

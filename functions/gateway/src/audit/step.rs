@@ -1,0 +1,46 @@
+//! The steps of an approval: each has a line, in one batch with the step, and none has a line that was not taken.
+
+use policies::Denial;
+use schemas::audit::Phase;
+use schemas::ids::EventId;
+
+use super::{About, event};
+use crate::platform::{Platform, PlatformError, Statement};
+use crate::store;
+
+/// The line about a step that is about to be tried. The step notes the line's id, by which the line finds out whether it was taken.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) id: EventId,
+    pub(crate) line: Statement,
+}
+
+impl Step {
+    /// A step of that name, about that.
+    pub(crate) fn new<P: Platform>(
+        platform: &P,
+        about: &About,
+        action: &'static str,
+        what: String,
+    ) -> Result<Self, PlatformError> {
+        let about = About { method: action.to_owned(), ..about.clone() };
+        let mut event = event(platform, &about, Phase::Note, None);
+        event.reason = Some(what);
+        let sealed = event.seal().map_err(|error| PlatformError::Database(error.to_string()))?;
+        let line = store::audit::insert_if_taken(&event, sealed);
+        Ok(Self { id: event.id, line })
+    }
+}
+
+/// The line about a refusal by the policies, with what became of it, as a statement for a batch.
+pub(crate) fn deny_statement<P: Platform>(
+    platform: &P,
+    about: &About,
+    denial: &Denial,
+    reason: &str,
+) -> Result<Statement, PlatformError> {
+    let mut event = event(platform, about, Phase::Denial, Some(denial.record().clone()));
+    event.reason = Some(reason.to_owned());
+    let sealed = event.seal().map_err(|error| PlatformError::Database(error.to_string()))?;
+    Ok(store::audit::insert(&event, sealed, None))
+}

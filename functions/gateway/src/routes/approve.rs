@@ -1,0 +1,246 @@
+//! `/approve/{id}`: a person reads exactly what will run, and approves or refuses it. Whoever has not proved that they may sees
+//! nothing of the call, not even whether there is one. Without scripts, for keyboards and screen readers too.
+//!
+//! Until people sign in here, the operator's key is what proves it: typed into a form, checked, and forgotten; the next form carries
+//! a sealed note of the proof instead, good for this approval and a few minutes.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use maud::{Markup, html};
+use schemas::ids::{ApprovalId, Timestamp};
+
+use super::page::{Forms, page};
+use crate::Gateway;
+use crate::approvals::{self, Arguments, Word};
+use crate::body::Body;
+use crate::error::Fault;
+use crate::identity::operator;
+use crate::platform::{Platform, PlatformError};
+use crate::store::approvals::{Approval, State, find};
+use crate::vault::Purpose;
+
+/// How long somebody who proved that they may can take to decide, in milliseconds.
+const PATIENCE: i64 = 10 * 60 * 1000;
+/// No form of ours is longer, in bytes.
+const LONGEST: usize = 8 * 1024;
+
+/// What a form of ours holds.
+#[derive(Debug, Default)]
+struct Form {
+    key: Option<String>,
+    proof: Option<String>,
+    word: Option<Word>,
+}
+
+impl Form {
+    fn read(body: &Bytes) -> Self {
+        let mut form = Self::default();
+        for (name, value) in url::form_urlencoded::parse(body) {
+            match name.as_ref() {
+                "key" => form.key = Some(value.trim().to_owned()),
+                "proof" => form.proof = Some(value.into_owned()),
+                "decision" if value == "approve" => form.word = Some(Word::Approve),
+                "decision" if value == "refuse" => form.word = Some(Word::Refuse),
+                _ => {}
+            }
+        }
+        form
+    }
+}
+
+/// The page.
+pub(super) async fn serve<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    request: &Request<Bytes>,
+    id: &str,
+) -> Response<Body<P::Stream>> {
+    let Ok(id) = ApprovalId::parse(id) else {
+        return message(StatusCode::NOT_FOUND, "This link is not whole", "Ask the agent for it again.");
+    };
+    if request.method() == Method::GET {
+        return door(StatusCode::OK, None);
+    }
+    if !is_own_form(gateway, request.headers()) || request.body().len() > LONGEST {
+        let why = "Only the form on this page can be sent here. Open the link again.";
+        return message(StatusCode::FORBIDDEN, "This was not sent by our own page", why);
+    }
+    let form = Form::read(request.body());
+    let Some(proof) = prove(gateway, platform, &id, &form) else {
+        let why = if form.key.is_some() { "That is not the operator's key." } else { "You took too long." };
+        return door(StatusCode::FORBIDDEN, Some(why));
+    };
+    match decided(gateway, platform, &id, &form, &proof).await {
+        Ok(response) => response,
+        Err(error) => {
+            Fault::Platform.log(&error.to_string());
+            let why = "The database can't be reached, and nothing was decided. Try again.";
+            message(Fault::Platform.status(), "Not now", why)
+        }
+    }
+}
+
+/// A form is taken from our own page only: the browser says where it came from (Fetch, "Origin" and "Sec-Fetch-Site").
+fn is_own_form(gateway: &Gateway, headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let origin = text(header::ORIGIN).is_some_and(|origin| gateway.settings.is_our_origin(origin));
+    let site = text(http::HeaderName::from_static("sec-fetch-site"));
+    origin && site.is_none_or(|site| site == "same-origin")
+}
+
+/// Whether whoever sent this form may decide. Answers the note for the next form.
+fn prove<P: Platform>(gateway: &Gateway, platform: &P, id: &ApprovalId, form: &Form) -> Option<String> {
+    let (place, now) = (format!("proof\n{id}"), platform.now());
+    match (&form.key, &form.proof) {
+        (Some(key), _) => {
+            operator::prove_key(platform, key).ok()?;
+            let until = now.plus(PATIENCE).0.to_string();
+            gateway.vault.seal(platform, Purpose::Approval, place.as_bytes(), until.as_bytes())
+        }
+        (None, Some(proof)) => {
+            let until = gateway.vault.open(Purpose::Approval, place.as_bytes(), proof).ok()?;
+            let until: i64 = std::str::from_utf8(&until).ok()?.parse().ok()?;
+            (now.0 < until).then(|| proof.clone())
+        }
+        (None, None) => None,
+    }
+}
+
+/// Shows the call to somebody who may see it, and takes their word if there is one.
+async fn decided<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    id: &ApprovalId,
+    form: &Form,
+    proof: &str,
+) -> Result<Response<Body<P::Stream>>, PlatformError> {
+    let Some(approval) = find(platform, id).await? else {
+        let why = "It may have been answered long ago. Let the agent make its call again.";
+        return Ok(message(StatusCode::NOT_FOUND, "Nothing waits under this link", why));
+    };
+    let Some(word) = form.word else { return Ok(show(gateway, platform.now(), &approval, proof)) };
+    let proven = ("operator", "the operator");
+    if !approvals::decide(&gateway.vault, platform, &approval, word, proven).await? {
+        let why = "It was decided meanwhile, or it waited for too long, or the tool has changed. Let the agent make its call again.";
+        return Ok(message(StatusCode::CONFLICT, "This call does not wait any more", why));
+    }
+    Ok(match word {
+        Word::Approve => message(
+            StatusCode::OK,
+            "Approved",
+            "The agent may make exactly this call, once, in the next five minutes. You can close this page.",
+        ),
+        Word::Refuse => message(StatusCode::OK, "Refused", "The call is not made. You can close this page."),
+    })
+}
+
+/// Where somebody proves that they may look.
+fn door<S>(status: StatusCode, why: Option<&str>) -> Response<Body<S>> {
+    let body = html! {
+        h1 { "Approve a call" }
+        p { "An agent wants to do something that a person has to approve first. Show that you may see it." }
+        @if let Some(why) = why { p.alert #why role="alert" { (why) } }
+        form method="post" {
+            label for="key" { "Operator's key" }
+            input #key type="password" name="key" autocomplete="off" spellcheck="false" required
+                aria-describedby=[why.map(|_| "why")];
+            button { "Show the call" }
+        }
+    };
+    page(status, "Approve a call – Ambit", Forms::Own, &body)
+}
+
+fn message<S>(status: StatusCode, title: &str, why: &str) -> Response<Body<S>> {
+    let body = html! { h1 { (title) } p { (why) } };
+    page(status, &format!("{title} – Ambit"), Forms::Own, &body)
+}
+
+/// The call, whole, and the two buttons if it still waits.
+fn show<S>(gateway: &Gateway, now: Timestamp, approval: &Approval, proof: &str) -> Response<Body<S>> {
+    let arguments = Arguments::open(&gateway.vault, approval);
+    let waits = approval.state == State::Pending && approval.expires_at > now && arguments.is_some();
+    let left = approval.expires_at.0.saturating_sub(now.0).max(0) / 1000;
+    let body = html! {
+        h1 { "Approve this call?" }
+        dl {
+            dt { "Tool" } dd { code { (visible(&approval.tool)) } }
+            dt { "Server" } dd { (approval.server) }
+            dt { "Toolbox" } dd { (approval.toolbox) ", " (approval.org_name) }
+            dt { "Agent" } dd { (approval.agent) }
+            dt { "On behalf of" } dd { (visible(approval.user.as_str())) }
+            @if waits { dt { "Time left" } dd { (left / 60) " min " (left % 60) " s" } }
+        }
+        h2 #arguments { "Arguments" }
+        @match &arguments {
+            Some(arguments) => pre.whole tabindex="0" aria-labelledby="arguments" { code { (visible(&arguments.text)) } },
+            None => p { "They are not kept any more." },
+        }
+        h2 #definition { "What the tool says it does" }
+        @match &approval.definition {
+            Some(definition) => pre.whole tabindex="0" aria-labelledby="definition" { code { (visible(definition)) } },
+            None => p.alert role="alert" { "The tool has changed since the agent asked, so this call can't be approved any more." },
+        }
+        (ending(approval, waits, proof))
+    };
+    page(StatusCode::OK, "Approve this call? – Ambit", Forms::Own, &body)
+}
+
+fn ending(approval: &Approval, waits: bool, proof: &str) -> Markup {
+    html! {
+        @if waits {
+            form method="post" {
+                input type="hidden" name="proof" value=(proof);
+                @if approval.definition.is_some() {
+                    button.yes name="decision" value="approve" { "Approve, once" }
+                }
+                button name="decision" value="refuse" { "Refuse" }
+            }
+        } @else {
+            p.alert role="status" {
+                @match approval.state {
+                    State::Pending => "It waited for too long. Let the agent make its call again.",
+                    State::Approved => "It is approved.",
+                    State::Refused => "It was refused.",
+                    State::Used => "It was approved, and the call was made.",
+                }
+            }
+        }
+    }
+}
+
+/// Text as it is, but what would hide or turn around its neighbours is spelt out, as JSON may spell it too.
+fn visible(text: &str) -> String {
+    let hides = |c: char| {
+        c.is_control()
+            || matches!(c,
+                '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{3164}'
+                | '\u{feff}' | '\u{ffa0}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+    };
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if hides(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible;
+
+    #[test]
+    fn what_would_deceive_the_reader_is_spelt_out() {
+        assert_eq!(visible("{\"to\":\"ann\u{202e}moc.live\"}"), "{\"to\":\"ann\\u202emoc.live\"}");
+        assert_eq!(visible("a\u{e0041}b"), "a\\udb40\\udc41b");
+        assert_eq!(visible("grüße 漢字 🙂"), "grüße 漢字 🙂");
+    }
+}

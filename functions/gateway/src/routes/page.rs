@@ -1,0 +1,65 @@
+//! What every page has: one stylesheet, no scripts, and nothing that another site could frame, read or send.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use maud::{DOCTYPE, Markup, html};
+
+use crate::body::Body;
+
+const STYLE: &str = include_str!("style.css");
+
+/// Where the forms of a page may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forms {
+    /// It has none.
+    None,
+    /// To where the page came from.
+    Own,
+}
+
+/// A page.
+pub(super) fn page<S>(status: StatusCode, title: &str, forms: Forms, body: &Markup) -> Response<Body<S>> {
+    let document = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) }
+                link rel="stylesheet" href="/style.css";
+            }
+            body { main { (body) } }
+        }
+    };
+    let (policy, referrer, caching) = match forms {
+        Forms::None => (
+            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            "no-referrer",
+            "no-cache",
+        ),
+        // Under `no-referrer` browsers send no origin with a form either, and we ask for one.
+        Forms::Own => (
+            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+            "same-origin",
+            "no-store",
+        ),
+    };
+    let mut response = Response::new(Body::Whole(Bytes::from(document.into_string())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static(referrer));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    response
+}
+
+/// The one stylesheet.
+pub(super) fn stylesheet<S>() -> Response<Body<S>> {
+    let mut response = Response::new(Body::Whole(Bytes::from_static(STYLE.as_bytes())));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
+    response
+}
