@@ -1,0 +1,267 @@
+//! What the solver found, made worth reading: named, stripped to what matters, and confirmed by Cedar itself.
+//!
+//! A solver invents every fact it is not told, ids like `""` among them. So entities that no policy names get names, and each fact is
+//! set to what nobody would wonder at, as long as Cedar still finds that the request refutes what was to be proved. What is left
+//! peculiar is what matters.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cedar_policy::{Authorizer, Context, Entities, EntityUid, Request, Schema};
+use cedar_policy_symcc::Env;
+use serde_json::{Map, Value, json};
+
+use crate::document::Counterexample;
+use crate::subject::Subject;
+use crate::telling;
+
+/// Whether Cedar, given this request, finds that it refutes what was to be proved.
+pub(crate) type Refutes<'a> = &'a dyn Fn(&Request, &Entities) -> bool;
+
+/// Members of enumerated types that nobody would wonder at.
+const USUAL: [(&str, &str); 3] =
+    [("Ambit::Status", "active"), ("Ambit::DefinitionState", "approved"), ("Ambit::Trust", "verified")];
+
+/// A request and its entities as JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Model {
+    /// Cedar's entity reference of the principal: `{"type", "id"}`.
+    pub(crate) principal: Value,
+    /// The action.
+    pub(crate) action: Value,
+    /// The resource.
+    pub(crate) resource: Value,
+    /// The context.
+    pub(crate) context: Value,
+    /// Cedar's array of entities, without actions.
+    pub(crate) entities: Vec<Value>,
+}
+
+/// Makes a counterexample of what the solver found, or says why it is none.
+pub(crate) fn of(subject: &Subject, found: &Env, refutes: Refutes<'_>) -> Result<Counterexample, String> {
+    let mut model = Model::of(found)?;
+    if !holds(&model, &subject.schema, refutes) {
+        return Err("the solver's counterexample is none when Cedar decides it".to_owned());
+    }
+    let named = model.with_names(&subject.named(), &subject.enumerated);
+    if holds(&named, &subject.schema, refutes) {
+        model = named;
+    }
+    strip(&mut model, &subject.schema, refutes);
+    let (request, entities) = model.read(&subject.schema)?;
+    let response = Authorizer::new().is_authorized(&request, &subject.policies.policies, &entities);
+    let mut policies: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();
+    policies.sort();
+    let mut erring: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
+    erring.sort();
+    Ok(Counterexample {
+        text: telling::tell(&model, &policies, &erring),
+        policies,
+        request: json!({
+            "principal": name(&model.principal)?,
+            "action": name(&model.action)?,
+            "resource": name(&model.resource)?,
+            "context": model.context,
+        }),
+        entities: Value::Array(model.entities),
+    })
+}
+
+/// `Ambit::Agent::"bot"`, escaped as Cedar wants it.
+fn name(reference: &Value) -> Result<String, String> {
+    Ok(EntityUid::from_json(reference.clone()).map_err(|error| error.to_string())?.to_string())
+}
+
+fn holds(model: &Model, schema: &Schema, refutes: Refutes<'_>) -> bool {
+    model.read(schema).is_ok_and(|(request, entities)| refutes(&request, &entities))
+}
+
+impl Model {
+    fn of(found: &Env) -> Result<Self, String> {
+        let Env { request, entities } = found;
+        let reference = |uid: Option<&EntityUid>| {
+            let uid = uid.ok_or("the solver found a request with a part missing")?;
+            Ok::<_, String>(json!({ "type": uid.type_name().to_string(), "id": uid.id().unescaped() }))
+        };
+        let context = request.context().ok_or("the solver found a request without context")?;
+        let entities = entities.to_json_value().map_err(|error| error.to_string())?;
+        let action = reference(request.action())?;
+        let Value::Array(mut entities) = entities else {
+            return Err("the solver found no entities".to_owned());
+        };
+        // Actions are the schema's.
+        entities.retain(|entity| entity["uid"]["type"] != action["type"]);
+        Ok(Self {
+            principal: reference(request.principal())?,
+            action,
+            resource: reference(request.resource())?,
+            context: context.to_json_value().map_err(|error| error.to_string())?,
+            entities,
+        })
+    }
+
+    fn read(&self, schema: &Schema) -> Result<(Request, Entities), String> {
+        let uid = |reference: &Value| EntityUid::from_json(reference.clone()).map_err(|error| error.to_string());
+        let action = uid(&self.action)?;
+        let context = Context::from_json_value(self.context.clone(), Some((schema, &action)))
+            .map_err(|error| error.to_string())?;
+        let request = Request::new(uid(&self.principal)?, action, uid(&self.resource)?, context, Some(schema))
+            .map_err(|error| error.to_string())?;
+        let entities = Entities::from_json_value(Value::Array(self.entities.clone()), Some(schema))
+            .map_err(|error| error.to_string())?;
+        Ok((request, entities))
+    }
+
+    /// The entity that a reference is of.
+    pub(crate) fn entity(&self, reference: &Value) -> Option<&Value> {
+        self.entities.iter().find(|entity| entity["uid"] == *reference)
+    }
+
+    /// The same with telling names for entities that the solver made up. Cedar compares ids and never looks into one, so this
+    /// changes no decision.
+    fn with_names(&self, kept: &BTreeSet<EntityUid>, enumerated: &BTreeSet<String>) -> Self {
+        let kept: BTreeSet<(String, String)> =
+            kept.iter().map(|uid| (uid.type_name().to_string(), uid.id().unescaped().to_owned())).collect();
+        let action = self.action["type"].as_str().unwrap_or_default().to_owned();
+        let mut names: BTreeMap<(String, String), String> = BTreeMap::new();
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        let mut named = self.clone();
+        named.each_reference(&mut |kind, id| {
+            let old = (kind.to_owned(), id.clone());
+            if kept.contains(&old) || enumerated.contains(kind) || *kind == action {
+                return;
+            }
+            let new = names.entry(old).or_insert_with(|| {
+                let word = telling::word(kind);
+                loop {
+                    let count = counts.entry(word.clone()).or_default();
+                    *count += 1;
+                    let new = format!("{word}-{count}");
+                    if !kept.contains(&(kind.to_owned(), new.clone())) {
+                        break new;
+                    }
+                }
+            });
+            id.clone_from(new);
+        });
+        named
+    }
+
+    /// Visits type and id of every reference, those of the request first, so that they are numbered first.
+    fn each_reference(&mut self, visit: &mut dyn FnMut(&str, &mut String)) {
+        for part in [&mut self.principal, &mut self.resource, &mut self.context] {
+            references(part, visit);
+        }
+        self.entities.iter_mut().for_each(|entity| references(entity, visit));
+    }
+}
+
+/// Visits every reference in a value: an object of exactly `type` and `id`, both text. Cedar's JSON has no other such object but a
+/// record with those two fields, of which the schema has none.
+fn references(value: &mut Value, visit: &mut dyn FnMut(&str, &mut String)) {
+    match value {
+        Value::Object(fields) => match (fields.len(), fields.get("type").cloned(), fields.get_mut("id")) {
+            (2, Some(Value::String(kind)), Some(Value::String(id))) => visit(&kind, id),
+            _ => fields.values_mut().for_each(|field| references(field, visit)),
+        },
+        Value::Array(items) => items.iter_mut().for_each(|item| references(item, visit)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Sets every fact to the usual, as long as the model still refutes.
+fn strip(model: &mut Model, schema: &Schema, refutes: Refutes<'_>) {
+    // One organisation for all, unless it matters.
+    let home = model.entity(&model.principal).map(|entity| entity["attrs"]["org"].clone()).unwrap_or_default();
+    let mut places: Vec<(Option<usize>, String)> = Vec::new();
+    for (index, entity) in model.entities.iter().enumerate() {
+        places.extend(facts(&entity["attrs"], "/attrs").into_iter().map(|pointer| (Some(index), pointer)));
+        places.extend(facts(&entity["tags"], "/tags").into_iter().map(|pointer| (Some(index), pointer)));
+    }
+    places.extend(facts(&model.context, "").into_iter().map(|pointer| (None, pointer)));
+    for (entity, pointer) in places {
+        let holder = match entity {
+            Some(index) => model.entities.get(index),
+            None => Some(&model.context),
+        };
+        // It may be gone with the record that held it.
+        let Some(now) = holder.and_then(|holder| holder.pointer(&pointer)).cloned() else { continue };
+        for value in usual(&now, &home) {
+            let mut changed = model.clone();
+            let holder = match entity {
+                Some(index) => changed.entities.get_mut(index),
+                None => Some(&mut changed.context),
+            };
+            set(holder, &pointer, value);
+            if changed != *model && holds(&changed, schema, refutes) {
+                *model = changed;
+                break;
+            }
+        }
+    }
+    drop_unreferenced(model);
+}
+
+/// JSON pointers to every fact in a record, those in a nested record after the record itself.
+fn facts(record: &Value, at: &str) -> Vec<String> {
+    let fields = record.as_object().into_iter().flatten();
+    let found = fields.filter(|(name, _)| !["__entity", "__extn"].contains(&name.as_str())).flat_map(|(name, value)| {
+        let pointer = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let below = facts(value, &pointer);
+        std::iter::once(pointer).chain(below)
+    });
+    found.collect()
+}
+
+/// What to try for a fact: first to do without it, then its usual values.
+fn usual(value: &Value, home: &Value) -> Vec<Option<Value>> {
+    let mut tries = vec![None];
+    match value {
+        Value::Bool(true) => tries.push(Some(false.into())),
+        Value::Array(items) if !items.is_empty() => tries.push(Some(json!([]))),
+        Value::String(text) if !text.is_empty() => tries.push(Some("".into())),
+        Value::Object(_) => {
+            let kind = &value["__entity"]["type"];
+            if *kind == home["__entity"]["type"] {
+                tries.push(Some(home.clone()));
+            }
+            let usual = USUAL.iter().filter(|(known, _)| kind == known);
+            tries.extend(usual.map(|(kind, id)| Some(json!({ "__entity": { "type": kind, "id": id } }))));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::String(_) => {}
+    }
+    tries
+}
+
+/// Sets or removes what a JSON pointer leads to.
+fn set(holder: Option<&mut Value>, pointer: &str, value: Option<Value>) {
+    let Some((parent, field)) = pointer.rsplit_once('/') else { return };
+    let parent = holder.and_then(|holder| holder.pointer_mut(parent)).and_then(Value::as_object_mut);
+    let Some(fields) = parent else { return };
+    let field = field.replace("~1", "/").replace("~0", "~");
+    match value {
+        None => {
+            fields.remove(&field);
+        }
+        Some(value) => {
+            fields.insert(field, value);
+        }
+    }
+}
+
+/// Leaves the entities that the request leads to.
+fn drop_unreferenced(model: &mut Model) {
+    let mut wanted = Map::new();
+    let mut pending = vec![model.principal.clone(), model.resource.clone(), model.context.clone()];
+    while let Some(mut value) = pending.pop() {
+        let mut seen = Vec::new();
+        references(&mut value, &mut |kind, id| seen.push(json!({ "type": kind, "id": id })));
+        for reference in seen {
+            if wanted.insert(reference.to_string(), Value::Null).is_none()
+                && let Some(entity) = model.entity(&reference)
+            {
+                pending.push(json!([entity["attrs"], entity["parents"], entity.get("tags")]));
+            }
+        }
+    }
+    model.entities.retain(|entity| wanted.contains_key(&entity["uid"].to_string()));
+}

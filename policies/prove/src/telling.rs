@@ -1,0 +1,151 @@
+//! A counterexample in words: who could do what to what, and what is peculiar about it.
+
+use serde_json::Value;
+
+use crate::counterexample::Model;
+
+/// `agent "ci-bot" of org-1 could call tool "github/delete_repo" (destructive) of org-2, for nobody; permitted by p-grants`.
+pub(crate) fn tell(model: &Model, policies: &[String], erring: &[String]) -> String {
+    let action = model.action["id"].as_str().unwrap_or_default();
+    let doing = match action {
+        "callTool" => "call".to_owned(),
+        "listTool" | "listPrompt" | "listResource" => "see in a list".to_owned(),
+        "getPrompt" => "get".to_owned(),
+        "readResource" => "read".to_owned(),
+        "useConnection" => "use".to_owned(),
+        // An action below `callTool` has the name of its tool: `slack/post_message`.
+        typed if typed.contains('/') => format!("call (as `{typed}`)"),
+        other => format!("`{other}`"),
+    };
+    let could = if erring.is_empty() { "could" } else { "wants to" };
+    let mut text =
+        format!("{} {could} {doing} {}", entity(model, &model.principal), entity(model, &model.resource));
+    for circumstance in circumstances(model) {
+        text.push_str(", ");
+        text.push_str(&circumstance);
+    }
+    if !erring.is_empty() {
+        text.push_str("; then ");
+        text.push_str(&erring.join(", and "));
+    } else if !policies.is_empty() {
+        let policies: Vec<String> = policies.iter().map(|policy| format!("`{policy}`")).collect();
+        text.push_str("; permitted by ");
+        text.push_str(&policies.join(", "));
+    }
+    text
+}
+
+/// The word for an entity type: `Ambit::McpServer` is a `server`.
+pub(crate) fn word(kind: &str) -> String {
+    let name = kind.rsplit("::").next().unwrap_or(kind);
+    match name {
+        "McpServer" => "server".to_owned(),
+        other => other.to_lowercase(),
+    }
+}
+
+/// An entity with what is peculiar about it: ``tool `github/delete_repo` (destructive) of org `acme` ``.
+fn entity(model: &Model, reference: &Value) -> String {
+    let (kind, id) = (reference["type"].as_str().unwrap_or_default(), &reference["id"]);
+    let mut text = format!("{} `{}`", word(kind), id.as_str().unwrap_or_default());
+    let Some(attributes) = model.entity(reference).and_then(|entity| entity["attrs"].as_object()) else {
+        return text;
+    };
+    let mut peculiar: Vec<String> = Vec::new();
+    for (name, value) in attributes {
+        let of = &value["__entity"];
+        match (value, of["id"].as_str()) {
+            (Value::Bool(true), _) => peculiar.push(spaced(name)),
+            (_, Some("active" | "approved" | "verified")) => {}
+            (_, Some(state)) if name == "status" => peculiar.push(state.to_owned()),
+            (_, Some(state)) if name == "state" => peculiar.push(format!("its definition {state}")),
+            (_, Some(trust)) if name == "trust" => peculiar.push(format!("of trust {trust}")),
+            (_, Some(_)) if name == "server" && is_peculiar(model, of) => {
+                peculiar.push(format!("of {}", entity(model, of)));
+            }
+            (_, Some(owner)) if name == "owner" => peculiar.push(format!("owner `{owner}`")),
+            (Value::Array(items), _) if !items.is_empty() && !name.starts_with("granted") => {
+                peculiar.push(format!("{} {}", spaced(name), shown(value)));
+            }
+            _ => {}
+        }
+    }
+    if !peculiar.is_empty() {
+        text.push_str(&format!(" ({})", peculiar.join(", ")));
+    }
+    if let Some(org) = attributes.get("org").and_then(|org| org["__entity"]["id"].as_str()) {
+        text.push_str(&format!(" of `{org}`"));
+    }
+    text
+}
+
+/// Whether a server is more than a name: switched off, or of an odd trust.
+fn is_peculiar(model: &Model, reference: &Value) -> bool {
+    let attributes = model.entity(reference).map(|entity| &entity["attrs"]);
+    attributes.is_some_and(|attributes| attributes["status"]["__entity"]["id"] != "active")
+}
+
+fn circumstances(model: &Model) -> Vec<String> {
+    let mut told = Vec::new();
+    let context = model.context.as_object().into_iter().flatten();
+    let call = model.context["call"].as_object().into_iter().flatten();
+    let rest = context.filter(|(name, _)| *name != "call");
+    let home = model.entity(&model.principal).map(|entity| &entity["attrs"]["org"]);
+    let approved = model.context["call"].get("approval").is_some();
+    for (name, value) in call.chain(rest) {
+        let reference = &value["__entity"];
+        match name.as_str() {
+            "now" if !approved => {}
+            "org" if Some(value) == home => {}
+            "org" => told.push(format!("by the address of `{}`", reference["id"].as_str().unwrap_or_default())),
+            "user" => told.push(format!("on behalf of {}", entity(model, reference))),
+            "approval" => {
+                let by = entity(model, &value["by"]["__entity"]);
+                told.push(format!("approved by {by} at {}", shown(&value["at"])));
+            }
+            "taint" if shown(value).is_empty() => {}
+            "taint" => told.push(format!("after reading what is {}", shown(value))),
+            "tool" => told.push(format!("for {}", entity(model, reference))),
+            "args" => {
+                let tags = model.entity(reference).and_then(|entity| entity["tags"].as_object());
+                for (name, value) in tags.into_iter().flatten() {
+                    told.push(format!("with argument `{name}` = {}", shown(value)));
+                }
+            }
+            "input" => {
+                for (name, value) in value.as_object().into_iter().flatten() {
+                    told.push(format!("with argument `{name}` = {}", shown(value)));
+                }
+            }
+            _ if *value == Value::Array(Vec::new()) => {}
+            _ => told.push(format!("{} {}", spaced(name), shown(value))),
+        }
+    }
+    told
+}
+
+/// A value of Cedar's JSON, as people write it.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("`{text}`"),
+        Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => match (fields.get("__entity"), fields.get("__extn")) {
+            (Some(entity), _) => format!("`{}`", entity["id"].as_str().unwrap_or_default()),
+            (_, Some(call)) => call["arg"].as_str().unwrap_or_default().to_owned(),
+            (None, None) => format!("`{value}`"),
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
+    }
+}
+
+/// `openWorld` is `open world`.
+fn spaced(name: &str) -> String {
+    let mut text = String::with_capacity(name.len() + 2);
+    for c in name.chars() {
+        if c.is_uppercase() {
+            text.push(' ');
+        }
+        text.extend(c.to_lowercase());
+    }
+    text
+}
