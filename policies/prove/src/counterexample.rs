@@ -42,11 +42,22 @@ pub(crate) fn of(subject: &Subject, found: &Env, refutes: Refutes<'_>) -> Result
     if !holds(&model, &subject.schema, refutes) {
         return Err("the solver's counterexample is none when Cedar decides it".to_owned());
     }
+    let mut today = model.clone();
+    set_times(&mut today.context);
+    if holds(&today, &subject.schema, refutes) {
+        model = today;
+    }
+    // Until nothing changes: an approval, say, goes only after what it was needed for.
+    let mut before = None;
+    while before.as_ref() != Some(&model) {
+        before = Some(model.clone());
+        strip(&mut model, &subject.schema, refutes);
+    }
+    drop_unreferenced(&mut model);
     let named = model.with_names(&subject.named(), &subject.enumerated);
     if holds(&named, &subject.schema, refutes) {
         model = named;
     }
-    strip(&mut model, &subject.schema, refutes);
     let (request, entities) = model.read(&subject.schema)?;
     let response = Authorizer::new().is_authorized(&request, &subject.policies.policies, &entities);
     let mut policies: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();
@@ -69,6 +80,20 @@ pub(crate) fn of(subject: &Subject, found: &Env, refutes: Refutes<'_>) -> Result
 /// `Ambit::Agent::"bot"`, escaped as Cedar wants it.
 fn name(reference: &Value) -> Result<String, String> {
     Ok(EntityUid::from_json(reference.clone()).map_err(|error| error.to_string())?.to_string())
+}
+
+/// Makes every time the same day: solvers like the end of time.
+fn set_times(value: &mut Value) {
+    let is_time = match value["__extn"]["fn"].as_str() {
+        Some("datetime") => true,
+        Some("offset") => value["__extn"]["args"][0]["__extn"]["fn"] == "datetime",
+        Some(_) | None => false,
+    };
+    if is_time {
+        *value = json!({ "__extn": { "fn": "datetime", "arg": "2026-01-01T00:00:00Z" } });
+    } else if let Value::Object(fields) = value {
+        fields.values_mut().for_each(set_times);
+    }
 }
 
 fn holds(model: &Model, schema: &Schema, refutes: Refutes<'_>) -> bool {
@@ -100,12 +125,14 @@ impl Model {
     }
 
     fn read(&self, schema: &Schema) -> Result<(Request, Entities), String> {
-        let uid = |reference: &Value| EntityUid::from_json(reference.clone()).map_err(|error| error.to_string());
+        let uid =
+            |reference: &Value| EntityUid::from_json(reference.clone()).map_err(|error| error.to_string());
         let action = uid(&self.action)?;
         let context = Context::from_json_value(self.context.clone(), Some((schema, &action)))
             .map_err(|error| error.to_string())?;
-        let request = Request::new(uid(&self.principal)?, action, uid(&self.resource)?, context, Some(schema))
-            .map_err(|error| error.to_string())?;
+        let request =
+            Request::new(uid(&self.principal)?, action, uid(&self.resource)?, context, Some(schema))
+                .map_err(|error| error.to_string())?;
         let entities = Entities::from_json_value(Value::Array(self.entities.clone()), Some(schema))
             .map_err(|error| error.to_string())?;
         Ok((request, entities))
@@ -146,12 +173,14 @@ impl Model {
         named
     }
 
-    /// Visits type and id of every reference, those of the request first, so that they are numbered first.
+    /// Visits type and id of every reference: principal and resource with what belongs to them, and then all else.
     fn each_reference(&mut self, visit: &mut dyn FnMut(&str, &mut String)) {
+        let first = [self.principal.clone(), self.resource.clone()];
+        self.entities.sort_by_key(|entity| first.iter().position(|uid| entity["uid"] == *uid).unwrap_or(2));
+        self.entities.iter_mut().for_each(|entity| references(entity, visit));
         for part in [&mut self.principal, &mut self.resource, &mut self.context] {
             references(part, visit);
         }
-        self.entities.iter_mut().for_each(|entity| references(entity, visit));
     }
 }
 
@@ -170,14 +199,13 @@ fn references(value: &mut Value, visit: &mut dyn FnMut(&str, &mut String)) {
 
 /// Sets every fact to the usual, as long as the model still refutes.
 fn strip(model: &mut Model, schema: &Schema, refutes: Refutes<'_>) {
-    // One organisation for all, unless it matters.
-    let home = model.entity(&model.principal).map(|entity| entity["attrs"]["org"].clone()).unwrap_or_default();
-    let mut places: Vec<(Option<usize>, String)> = Vec::new();
+    let org = |model: &Model, of: &Value| model.entity(of).map(|entity| entity["attrs"]["org"].clone());
+    let in_context = facts(&model.context, "").into_iter().map(|pointer| (None, pointer));
+    let mut places: Vec<(Option<usize>, String)> = in_context.collect();
     for (index, entity) in model.entities.iter().enumerate() {
         places.extend(facts(&entity["attrs"], "/attrs").into_iter().map(|pointer| (Some(index), pointer)));
         places.extend(facts(&entity["tags"], "/tags").into_iter().map(|pointer| (Some(index), pointer)));
     }
-    places.extend(facts(&model.context, "").into_iter().map(|pointer| (None, pointer)));
     for (entity, pointer) in places {
         let holder = match entity {
             Some(index) => model.entities.get(index),
@@ -185,35 +213,46 @@ fn strip(model: &mut Model, schema: &Schema, refutes: Refutes<'_>) {
         };
         // It may be gone with the record that held it.
         let Some(now) = holder.and_then(|holder| holder.pointer(&pointer)).cloned() else { continue };
-        for value in usual(&now, &home) {
+        // One organisation for all, unless it matters; then what belongs to the resource is of the resource's.
+        let home = org(model, &model.principal);
+        let there = org(model, &model.resource);
+        let of_resource = entity.is_some_and(|index| {
+            model.entities.get(index).is_some_and(|entity| entity["uid"] != model.principal)
+        });
+        let homes = if of_resource { [there, home] } else { [home, there] };
+        for value in usual(&now, homes.into_iter().flatten()) {
             let mut changed = model.clone();
             let holder = match entity {
                 Some(index) => changed.entities.get_mut(index),
                 None => Some(&mut changed.context),
             };
             set(holder, &pointer, value);
-            if changed != *model && holds(&changed, schema, refutes) {
+            if changed == *model {
+                break;
+            }
+            if holds(&changed, schema, refutes) {
                 *model = changed;
                 break;
             }
         }
     }
-    drop_unreferenced(model);
 }
 
 /// JSON pointers to every fact in a record, those in a nested record after the record itself.
 fn facts(record: &Value, at: &str) -> Vec<String> {
     let fields = record.as_object().into_iter().flatten();
-    let found = fields.filter(|(name, _)| !["__entity", "__extn"].contains(&name.as_str())).flat_map(|(name, value)| {
-        let pointer = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
-        let below = facts(value, &pointer);
-        std::iter::once(pointer).chain(below)
-    });
+    let found = fields.filter(|(name, _)| !["__entity", "__extn"].contains(&name.as_str())).flat_map(
+        |(name, value)| {
+            let pointer = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+            let below = facts(value, &pointer);
+            std::iter::once(pointer).chain(below)
+        },
+    );
     found.collect()
 }
 
 /// What to try for a fact: first to do without it, then its usual values.
-fn usual(value: &Value, home: &Value) -> Vec<Option<Value>> {
+fn usual(value: &Value, homes: impl Iterator<Item = Value>) -> Vec<Option<Value>> {
     let mut tries = vec![None];
     match value {
         Value::Bool(true) => tries.push(Some(false.into())),
@@ -221,9 +260,7 @@ fn usual(value: &Value, home: &Value) -> Vec<Option<Value>> {
         Value::String(text) if !text.is_empty() => tries.push(Some("".into())),
         Value::Object(_) => {
             let kind = &value["__entity"]["type"];
-            if *kind == home["__entity"]["type"] {
-                tries.push(Some(home.clone()));
-            }
+            tries.extend(homes.filter(|home| home["__entity"]["type"] == *kind).map(Some));
             let usual = USUAL.iter().filter(|(known, _)| kind == known);
             tries.extend(usual.map(|(kind, id)| Some(json!({ "__entity": { "type": kind, "id": id } }))));
         }

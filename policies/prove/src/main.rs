@@ -100,6 +100,8 @@ fn answer(arguments: &Arguments) -> Result<Verdict, String> {
     let report = Report { v: 1, verdict, solver: solver.ok().map(|solver| solver.name), answers };
     let mut output = serde_json::to_string(&report).map_err(|error| error.to_string())?;
     output.push('\n');
-    io::stdout().write_all(output.as_bytes()).map_err(|error| format!("cannot write standard output: {error}"))?;
+    io::stdout()
+        .write_all(output.as_bytes())
+        .map_err(|error| format!("cannot write standard output: {error}"))?;
     Ok(verdict)
 }

@@ -26,9 +26,14 @@ pub(crate) struct Effort {
 }
 
 /// Asks everything, and answers in the order: errors of policies, invariants, what is new.
-pub(crate) fn prove(subject: &Subject, solver: Result<&Solver, &str>, effort: &Effort) -> std::io::Result<Vec<Answer>> {
+pub(crate) fn prove(
+    subject: &Subject,
+    solver: Result<&Solver, &str>,
+    effort: &Effort,
+) -> std::io::Result<Vec<Answer>> {
     let mut environments: Vec<RequestEnv> = subject.schema.request_envs().collect();
-    environments.sort_by_key(|environment| (environment.action().to_string(), environment.resource().to_string()));
+    environments
+        .sort_by_key(|environment| (environment.action().to_string(), environment.resource().to_string()));
     let questions = questions(subject);
     let next = AtomicUsize::new(0);
     let work = || -> std::io::Result<Vec<(usize, usize, Finding)>> {
@@ -98,9 +103,12 @@ impl Asked<'_> {
                 Some(invariant.file.clone()),
                 invariant.about.clone(),
             ),
-            Self::NothingNew(_) => {
-                (Question::NothingNew, None, None, "nothing is allowed that was not allowed before".to_owned())
-            }
+            Self::NothingNew(_) => (
+                Question::NothingNew,
+                None,
+                None,
+                "nothing is allowed that was not allowed before".to_owned(),
+            ),
         };
         Answer { question, id, file, about, verdict: Verdict::Proved, findings: Vec::new() }
     }
@@ -119,7 +127,11 @@ type Said = Result<Option<Env>, Unproved>;
 
 impl Prover<'_> {
     /// Every question that concerns this environment.
-    async fn environment(&mut self, questions: &[Asked<'_>], environment: &RequestEnv) -> Vec<(usize, Finding)> {
+    async fn environment(
+        &mut self,
+        questions: &[Asked<'_>],
+        environment: &RequestEnv,
+    ) -> Vec<(usize, Finding)> {
         let set = self.compile_set(&self.subject.policies, environment);
         let mut findings = Vec::new();
         for (number, asked) in questions.iter().enumerate() {
@@ -145,15 +157,18 @@ impl Prover<'_> {
             };
             let milliseconds = start.elapsed().as_millis();
             let action: &str = environment.action().id().as_ref();
-            findings.push((number, Finding {
-                principal: environment.principal().to_string(),
-                action: action.to_owned(),
-                resource: environment.resource().to_string(),
-                verdict,
-                unproved,
-                counterexample,
-                milliseconds,
-            }));
+            findings.push((
+                number,
+                Finding {
+                    principal: environment.principal().to_string(),
+                    action: action.to_owned(),
+                    resource: environment.resource().to_string(),
+                    verdict,
+                    unproved,
+                    counterexample,
+                    milliseconds,
+                },
+            ));
         }
         findings
     }
@@ -162,7 +177,8 @@ impl Prover<'_> {
     fn refutes(&self, asked: &Asked<'_>, request: &Request, entities: &Entities) -> bool {
         match asked {
             Asked::NeverErrs { id, .. } => {
-                let response = Authorizer::new().is_authorized(request, &self.subject.policies.policies, entities);
+                let response =
+                    Authorizer::new().is_authorized(request, &self.subject.policies.policies, entities);
                 response.diagnostics().errors().any(|error| {
                     let AuthorizationError::PolicyEvaluationError(error) = error;
                     error.policy_id() == *id
@@ -228,7 +244,8 @@ impl Prover<'_> {
     }
 
     fn compile(&self, policy: &Policy, environment: &RequestEnv) -> Result<CompiledPolicy, Unproved> {
-        CompiledPolicy::compile(policy, environment, &self.subject.schema).map_err(|error| unsupported(&error))
+        CompiledPolicy::compile(policy, environment, &self.subject.schema)
+            .map_err(|error| unsupported(&error))
     }
 
     fn compile_set(&self, set: &Set, environment: &RequestEnv) -> Result<CompiledPolicySet, Unproved> {
@@ -239,9 +256,8 @@ impl Prover<'_> {
     /// Asks the solver, which is started if it is not running. One that failed or took too long is not asked again.
     async fn ask(&mut self, asserts: &WellFormedAsserts<'_>) -> Said {
         let failed = |detail: String| Unproved { reason: Reason::SolverFailed, detail };
-        let solver = self
-            .solver
-            .map_err(|detail| Unproved { reason: Reason::NoSolver, detail: detail.to_owned() })?;
+        let solver =
+            self.solver.map_err(|detail| Unproved { reason: Reason::NoSolver, detail: detail.to_owned() })?;
         let mut compiler = match self.compiler.take() {
             Some(compiler) => compiler,
             None => CedarSymCompiler::new(solver.start().map_err(failed)?)
@@ -249,12 +265,11 @@ impl Prover<'_> {
         };
         let said = match tokio::time::timeout(self.timeout, compiler.check_sat(asserts)).await {
             Err(_) => {
-                let detail = format!("{} did not answer within {} s", solver.name, self.timeout.as_secs_f32());
+                let detail =
+                    format!("{} did not answer within {} s", solver.name, self.timeout.as_secs_f32());
                 return Err(Unproved { reason: Reason::Timeout, detail });
             }
-            Ok(Err(err::Error::SolverUnknown)) => {
-                Err(failed(format!("{} does not know", solver.name)))
-            }
+            Ok(Err(err::Error::SolverUnknown)) => Err(failed(format!("{} does not know", solver.name))),
             Ok(Err(error @ err::Error::SolverError(_))) => return Err(failed(error.to_string())),
             Ok(Err(error)) => return Err(unsupported(&error)),
             Ok(Ok(model)) => Ok(model),

@@ -23,7 +23,8 @@ impl Solver {
     pub(crate) fn find(python: &OsString) -> Result<Self, String> {
         let executable = |program: OsString| {
             let version = ask(&program, &["--version"])?;
-            let version = version.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+            let version =
+                version.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
             let name = format!("cvc5 {}", version.unwrap_or("of unknown version"));
             Some(Self { program, arguments: vec!["--lang", "smt", "--quiet"], name })
         };
@@ -51,7 +52,8 @@ impl Solver {
     pub(crate) fn start(&self) -> Result<LocalSolver, String> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).kill_on_drop(true);
-        LocalSolver::from_command(&mut command).map_err(|error| format!("{} does not start: {error}", self.name))
+        LocalSolver::from_command(&mut command)
+            .map_err(|error| format!("{} does not start: {error}", self.name))
     }
 }
 

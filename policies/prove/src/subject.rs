@@ -62,7 +62,8 @@ impl Subject {
         let validator = Validator::new(schema.clone());
         let policies = Set::read(&task.policies)?;
         let result = validator.validate(&policies.policies, ValidationMode::Strict);
-        let mut problems: Vec<String> = result.validation_errors().map(|error| policies.tell(error.policy_id(), error)).collect();
+        let mut problems: Vec<String> =
+            result.validation_errors().map(|error| policies.tell(error.policy_id(), error)).collect();
         let old = task.old.as_deref().map(Set::read).transpose()?;
         let built_in = BUILT_IN.map(|(name, text)| File { name: name.to_owned(), text: text.to_owned() });
         let files: Vec<File> = built_in.into_iter().chain(task.invariants.iter().cloned()).collect();
@@ -70,15 +71,21 @@ impl Subject {
         let result = validator.validate(&invariants.policies, ValidationMode::Strict);
         problems.extend(result.validation_errors().map(|error| invariants.tell(error.policy_id(), error)));
         // An invariant that matches no request there can be would always hold, and say nothing.
-        problems.extend(result.validation_warnings().map(|warning| invariants.tell(warning.policy_id(), warning)));
+        problems.extend(
+            result.validation_warnings().map(|warning| invariants.tell(warning.policy_id(), warning)),
+        );
         for policy in invariants.policies.policies().filter(|policy| policy.effect() == Effect::Permit) {
             let file = invariants.file(policy.id());
-            problems.push(format!("{file}: invariant `{}` is a permit; write what is never allowed as a forbid", policy.id()));
+            problems.push(format!(
+                "{file}: invariant `{}` is a permit; write what is never allowed as a forbid",
+                policy.id()
+            ));
         }
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
-        let ordered = invariants.files.iter().filter_map(|(id, file)| Some((invariants.policies.policy(id)?, file)));
+        let ordered =
+            invariants.files.iter().filter_map(|(id, file)| Some((invariants.policies.policy(id)?, file)));
         let invariants = ordered.map(|(policy, file)| Invariant::new(policy, file)).collect();
         Ok(Self { enumerated: enumerated(&task.schema), schema, policies, old, invariants })
     }
@@ -179,7 +186,13 @@ fn as_decided(policies: &PolicySet) -> Policy {
 }
 
 fn permit(id: &PolicyId, condition: ast::Expr) -> Policy {
-    ast::Policy::from_when_clause(ast::Effect::Permit, condition, ast::PolicyID::from_string(id.to_string()), None).into()
+    ast::Policy::from_when_clause(
+        ast::Effect::Permit,
+        condition,
+        ast::PolicyID::from_string(id.to_string()),
+        None,
+    )
+    .into()
 }
 
 /// Entity types whose members are listed, by their full names.

@@ -1,25 +1,24 @@
 //! A counterexample in words: who could do what to what, and what is peculiar about it.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::counterexample::Model;
 
-/// `agent "ci-bot" of org-1 could call tool "github/delete_repo" (destructive) of org-2, for nobody; permitted by p-grants`.
+/// ``agent `ci-bot` of `org-1` could call tool `github/delete_repo` (destructive) of `org-2`; permitted by `p-grants` ``.
 pub(crate) fn tell(model: &Model, policies: &[String], erring: &[String]) -> String {
-    let action = model.action["id"].as_str().unwrap_or_default();
-    let doing = match action {
-        "callTool" => "call".to_owned(),
-        "listTool" | "listPrompt" | "listResource" => "see in a list".to_owned(),
-        "getPrompt" => "get".to_owned(),
-        "readResource" => "read".to_owned(),
-        "useConnection" => "use".to_owned(),
+    let (who, what) = (entity(model, &model.principal), entity(model, &model.resource));
+    let doing = match model.action["id"].as_str().unwrap_or_default() {
+        "callTool" => format!("call {what}"),
+        "listTool" | "listPrompt" | "listResource" => format!("see {what} in a list"),
+        "getPrompt" => format!("get {what}"),
+        "readResource" => format!("read {what}"),
+        "useConnection" => format!("use {what}"),
         // An action below `callTool` has the name of its tool: `slack/post_message`.
-        typed if typed.contains('/') => format!("call (as `{typed}`)"),
-        other => format!("`{other}`"),
+        typed if typed.contains('/') => format!("call {what}, as `{typed}`"),
+        other => format!("do `{other}` on {what}"),
     };
-    let could = if erring.is_empty() { "could" } else { "wants to" };
-    let mut text =
-        format!("{} {could} {doing} {}", entity(model, &model.principal), entity(model, &model.resource));
+    let could = if erring.is_empty() { "could" } else { "may ask to" };
+    let mut text = format!("{who} {could} {doing}");
     for circumstance in circumstances(model) {
         text.push_str(", ");
         text.push_str(&circumstance);
@@ -58,12 +57,17 @@ fn entity(model: &Model, reference: &Value) -> String {
             (Value::Bool(true), _) => peculiar.push(spaced(name)),
             (_, Some("active" | "approved" | "verified")) => {}
             (_, Some(state)) if name == "status" => peculiar.push(state.to_owned()),
-            (_, Some(state)) if name == "state" => peculiar.push(format!("its definition {state}")),
+            (_, Some(state)) if name == "state" => peculiar.push(format!("its definition is {state}")),
             (_, Some(trust)) if name == "trust" => peculiar.push(format!("of trust {trust}")),
-            (_, Some(_)) if name == "server" && is_peculiar(model, of) => {
-                peculiar.push(format!("of {}", entity(model, of)));
+            (_, Some(_)) if name == "server" => {
+                peculiar.extend(oddities(model, of, attributes).map(|odd| format!("its server is {odd}")));
             }
-            (_, Some(owner)) if name == "owner" => peculiar.push(format!("owner `{owner}`")),
+            (_, Some(owner)) if name == "owner" => {
+                let odd: Vec<String> = oddities(model, of, attributes).collect();
+                let odd =
+                    if odd.is_empty() { String::new() } else { format!(", who is {}", odd.join(" and ")) };
+                peculiar.push(format!("owner `{owner}`{odd}"));
+            }
             (Value::Array(items), _) if !items.is_empty() && !name.starts_with("granted") => {
                 peculiar.push(format!("{} {}", spaced(name), shown(value)));
             }
@@ -79,10 +83,22 @@ fn entity(model: &Model, reference: &Value) -> String {
     text
 }
 
-/// Whether a server is more than a name: switched off, or of an odd trust.
-fn is_peculiar(model: &Model, reference: &Value) -> bool {
-    let attributes = model.entity(reference).map(|entity| &entity["attrs"]);
-    attributes.is_some_and(|attributes| attributes["status"]["__entity"]["id"] != "active")
+/// What is odd about an entity that another one refers to: switched off, not trusted, or of another organisation.
+fn oddities<'a>(
+    model: &'a Model,
+    reference: &Value,
+    referring: &'a Map<String, Value>,
+) -> impl Iterator<Item = String> + use<'a> {
+    let attributes = model.entity(reference).and_then(|entity| entity["attrs"].as_object());
+    attributes.into_iter().flatten().filter_map(|(name, value)| {
+        let id = value["__entity"]["id"].as_str()?;
+        match name.as_str() {
+            "status" if id != "active" => Some(id.to_owned()),
+            "trust" if id != "verified" => Some(format!("of trust `{id}`")),
+            "org" if referring.get("org") != Some(value) => Some(format!("of `{id}`")),
+            _ => None,
+        }
+    })
 }
 
 fn circumstances(model: &Model) -> Vec<String> {
@@ -91,17 +107,21 @@ fn circumstances(model: &Model) -> Vec<String> {
     let call = model.context["call"].as_object().into_iter().flatten();
     let rest = context.filter(|(name, _)| *name != "call");
     let home = model.entity(&model.principal).map(|entity| &entity["attrs"]["org"]);
-    let approved = model.context["call"].get("approval").is_some();
+    let approved = model.context["call"]["approval"].get("at");
+    let at_once = approved.is_none_or(|at| *at == model.context["call"]["now"]);
     for (name, value) in call.chain(rest) {
         let reference = &value["__entity"];
         match name.as_str() {
-            "now" if !approved => {}
+            "now" if at_once => {}
             "org" if Some(value) == home => {}
-            "org" => told.push(format!("by the address of `{}`", reference["id"].as_str().unwrap_or_default())),
+            "org" => {
+                told.push(format!("by the address of `{}`", reference["id"].as_str().unwrap_or_default()))
+            }
             "user" => told.push(format!("on behalf of {}", entity(model, reference))),
             "approval" => {
                 let by = entity(model, &value["by"]["__entity"]);
-                told.push(format!("approved by {by} at {}", shown(&value["at"])));
+                let at = if at_once { String::new() } else { format!(" at {}", shown(&value["at"])) };
+                told.push(format!("approved by {by}{at}"));
             }
             "taint" if shown(value).is_empty() => {}
             "taint" => told.push(format!("after reading what is {}", shown(value))),
@@ -131,7 +151,11 @@ fn shown(value: &Value) -> String {
         Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(", "),
         Value::Object(fields) => match (fields.get("__entity"), fields.get("__extn")) {
             (Some(entity), _) => format!("`{}`", entity["id"].as_str().unwrap_or_default()),
-            (_, Some(call)) => call["arg"].as_str().unwrap_or_default().to_owned(),
+            // A time far from now is written as a sum: `datetime("1970-01-01").offset(duration("1ms"))`.
+            (_, Some(call)) => match call["args"].as_array() {
+                Some(arguments) => arguments.iter().map(shown).collect::<Vec<_>>().join(" + "),
+                None => call["arg"].as_str().unwrap_or_default().to_owned(),
+            },
             (None, None) => format!("`{value}`"),
         },
         Value::Null | Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
