@@ -18,6 +18,7 @@
 use std::collections::BTreeMap;
 
 use schemas::decision::{DecisionRequest, Effect};
+use schemas::inventory::ToolDefinition;
 use serde_json::Value;
 
 use crate::decision::evaluate_request;
@@ -33,6 +34,9 @@ pub struct CaseFile {
     /// The organisation's own policies that the cases are about, besides the built-in ones.
     #[serde(default)]
     pub policies: Vec<SourceFile>,
+    /// Definitions of the tools whose typed arguments the policies look into.
+    #[serde(default)]
+    pub tools: Vec<ToolDefinition>,
     /// A complete request.
     pub base: Value,
     /// What changes, and what must be decided then.
@@ -64,6 +68,9 @@ pub struct Expectation {
     /// What would turn the deny into an allow.
     #[serde(default)]
     pub obligations: Vec<String>,
+    /// What could not be evaluated, word for word.
+    #[serde(default)]
+    pub errors: Vec<String>,
 }
 
 /// Why a case did not hold.
@@ -123,11 +130,13 @@ impl CaseFile {
                 if obligations.is_empty() { String::new() } else { format!(" asking {obligations:?}") };
             format!("{effect} by {policies:?}{asks}")
         };
+        let with = |described: String, errors: &[String]| {
+            if errors.is_empty() { described } else { format!("{described}, with errors {errors:?}") }
+        };
         let expected = describe(expect.effect, &expect.policies, &expect.obligations);
-        let mut decided = describe(decision.effect, &decision.policies, &decision.obligations);
-        if !decision.errors.is_empty() {
-            decided = format!("{decided}, with errors {:?}", decision.errors);
-        }
+        let expected = with(expected, &expect.errors);
+        let decided = describe(decision.effect, &decision.policies, &decision.obligations);
+        let decided = with(decided, &decision.errors);
         if expected == decided {
             Ok(())
         } else {

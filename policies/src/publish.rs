@@ -13,7 +13,7 @@ use schemas::inventory::ToolDefinition;
 use serde_json::Value;
 
 use crate::arguments::ArgumentNames;
-use crate::inspect;
+use crate::inspect::{self, Looks};
 use crate::selection::Selection;
 use crate::source::{PolicySource, SourceFile};
 use crate::typed::{self, Extended, InputNames, Typed};
@@ -27,6 +27,8 @@ pub struct CompiledSet {
     pub(crate) selection: Selection,
     pub(crate) typed: Typed,
     pub(crate) schema: Schema,
+    /// What each policy looks at, by its id.
+    pub(crate) looks: HashMap<String, Looks>,
 }
 
 impl CompiledSet {
@@ -64,6 +66,17 @@ impl CompiledSet {
     /// Whether it holds no policy at all, and so denies everything.
     pub fn is_empty(&self) -> bool {
         self.policies.is_empty()
+    }
+
+    /// An annotation of a policy.
+    pub(crate) fn annotation(&self, id: &str, key: &str) -> Option<&str> {
+        self.policies.annotation(&PolicyId::new(id), key)
+    }
+
+    /// Whether a policy permits.
+    pub(crate) fn is_permit(&self, id: &str) -> bool {
+        let policy = self.policies.policy(&PolicyId::new(id));
+        policy.is_some_and(|policy| policy.effect() == cedar_policy::Effect::Permit)
     }
 
     /// The text of a policy, for explaining a decision to whoever may read policies.
@@ -157,11 +170,11 @@ pub fn compile(source: &PolicySource) -> Result<CompiledSet, PublishError> {
         gathered.diagnose(warning.policy_id(), warning);
     }
     gathered.refuse()?;
-    let Gathered { policies, json, arguments, input, .. } = gathered;
+    let Gathered { policies, json, looks, arguments, input, .. } = gathered;
     let schema = extended.schema.clone();
     let typed = extended.typed(&input).map_err(PublishError::Ours)?;
-    let selection = Selection::of(&json, &typed).map_err(PublishError::Ours)?;
-    Ok(CompiledSet { hash: source.hash(), arguments, policies, selection, typed, schema })
+    let selection = Selection::of(&json, &looks, &typed).map_err(PublishError::Ours)?;
+    Ok(CompiledSet { hash: source.hash(), arguments, policies, selection, typed, schema, looks })
 }
 
 struct Gathered<'a> {
@@ -170,6 +183,7 @@ struct Gathered<'a> {
     extended: &'a Extended,
     policies: PolicySet,
     json: Vec<(Policy, Value)>,
+    looks: HashMap<String, Looks>,
     arguments: ArgumentNames,
     input: InputNames,
     files: HashMap<PolicyId, &'a SourceFile>,
@@ -183,6 +197,7 @@ impl<'a> Gathered<'a> {
             extended,
             policies: PolicySet::new(),
             json: Vec::new(),
+            looks: HashMap::new(),
             arguments: ArgumentNames::None,
             input: InputNames::Some(BTreeSet::new()),
             files: HashMap::new(),
@@ -258,10 +273,11 @@ impl<'a> Gathered<'a> {
                 return;
             }
         };
-        for message in self.typed_refusals(policy, &json) {
+        let found = inspect::policy(&json);
+        for message in self.typed_refusals(policy, &json, &found.input) {
             self.problems.push(problem(file, start, message));
         }
-        let found = inspect::policy(&json);
+        self.looks.insert(id.to_string(), found.looks(&json));
         for message in found.refusals {
             self.problems.push(problem(file, start, message));
         }
@@ -277,8 +293,9 @@ impl<'a> Gathered<'a> {
     }
 
     /// What is wrong with how a policy speaks of tools with typed arguments.
-    fn typed_refusals(&self, policy: &Policy, json: &Value) -> Vec<String> {
-        let unknown = inspect::typed_tools(json).into_iter().filter(|tool| !self.typed.contains(tool));
+    fn typed_refusals(&self, policy: &Policy, json: &Value, input: &InputNames) -> Vec<String> {
+        let named = inspect::typed_tools(json);
+        let unknown = named.iter().filter(|tool| !self.typed.contains(*tool));
         let mut refusals: Vec<String> = unknown
             .map(|tool| {
                 format!(
@@ -287,6 +304,12 @@ impl<'a> Gathered<'a> {
                 )
             })
             .collect();
+        for (tool, opaque) in self.extended.opaque.iter().filter(|(tool, _)| named.contains(*tool)) {
+            for (argument, why) in opaque.iter().filter(|(argument, _)| input.names(argument)) {
+                refusals
+                    .push(format!("no policy can look into argument `{argument}` of tool `{tool}`: {why}"));
+            }
+        }
         let only_untyped = match policy.action_constraint() {
             ActionConstraint::Eq(action) => AsRef::<str>::as_ref(action.id()) == "callTool",
             ActionConstraint::Any | ActionConstraint::In(_) => false,
@@ -303,18 +326,7 @@ impl<'a> Gathered<'a> {
 
     fn diagnose(&mut self, id: &PolicyId, error: &dyn miette::Diagnostic) {
         if let Some(file) = self.files.get(id) {
-            let mut problem = located(file, error);
-            // An argument without a type looks like a misspelt one to Cedar.
-            for (tool, opaque) in &self.extended.opaque {
-                let named = |argument: &&String| {
-                    argument.split('`').nth(1).is_some_and(|name| problem.message.contains(&format!("`{name}`")))
-                };
-                if let Some(argument) = opaque.iter().find(named) {
-                    problem.message =
-                        format!("{} (of tool `{tool}`, no policy can look into {argument})", problem.message);
-                }
-            }
-            self.problems.push(problem);
+            self.problems.push(located(file, error));
         }
     }
 }

@@ -19,12 +19,12 @@ fn every_case_holds() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let file = CaseFile::parse(&std::fs::read_to_string(&path).unwrap())
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        let set = compile(&PolicySource::with_built_in(file.policies.clone()))
+        let set = compile(&PolicySource::with_built_in(file.policies.clone()).with_tools(file.tools.clone()))
             .unwrap_or_else(|error| panic!("{name}:\n{error}"));
         failed.extend(file.run(&set).iter().map(|error| format!("{name}: {error}")));
         files += 1;
     }
-    assert!(files >= 4, "the case files are gone");
+    assert!(files >= 7, "the case files are gone");
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 

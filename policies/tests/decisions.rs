@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 
 use policies::{CompiledSet, ListRequest, PolicySource, compile, decide, decide_many, replay};
 use schemas::decision::{
-    Action, DecisionRecord, DecisionRequest, DefinitionState, Effect, ResourceFacts, Status,
+    Action, DecisionRecord, DecisionRequest, DefinitionState, Effect, Principal, ResourceFacts, Status,
 };
 
 mod facts;
@@ -85,20 +85,22 @@ impl Random {
                 }
             }
             ResourceFacts::Prompt(item) | ResourceFacts::Resource(item) => item.name = name,
+            _ => unreachable!("the first six actions are on these"),
         }
         facts::server_of(&mut request.resource).status = self.status();
-        request.principal.status = self.status();
-        for org in [
-            &mut request.principal.org,
-            &mut facts::server_of(&mut request.resource).org,
-            &mut request.context.org,
-        ] {
+        let agent = facts::agent_of(&mut request);
+        agent.status = self.status();
+        if self.chance(5) {
+            agent.org = facts::org("globex");
+        }
+        for org in [&mut facts::server_of(&mut request.resource).org, &mut request.context.org] {
             if self.chance(5) {
                 *org = facts::org("globex");
             }
         }
-        request.principal.grants = schemas::decision::Grants::default();
-        let grants = &mut request.principal.grants;
+        let name = request.resource.name().to_owned();
+        let grants = &mut facts::agent_of(&mut request).grants;
+        *grants = schemas::decision::Grants::default();
         if self.chance(30) {
             grants.toolboxes.insert(if self.chance(70) { "dev" } else { "ops" }.parse().unwrap());
         }
@@ -106,7 +108,7 @@ impl Random {
             grants.servers.insert(if self.chance(70) { "github" } else { "jira" }.parse().unwrap());
         }
         if self.chance(50) {
-            grants.tools.insert(format!("github/{}", request.resource.name()));
+            grants.tools.insert(format!("github/{name}"));
         }
         if self.chance(30) {
             grants.tools.insert(format!("github/{}", self.name()));
@@ -143,7 +145,8 @@ impl Random {
 /// The guardrails and grants in plain Rust.
 fn expected(request: &DecisionRequest) -> bool {
     let DecisionRequest { principal, action, resource, context } = request;
-    let server = resource.server();
+    let principal = principal.agent().unwrap();
+    let server = resource.server().unwrap();
     let org = &principal.org.id;
     let user = context.user.as_ref();
     let tenant =
@@ -162,7 +165,7 @@ fn expected(request: &DecisionRequest) -> bool {
             let risky = tool.destructive || (tool.open_world && context.taint.contains("secret"));
             tool.state == DefinitionState::Approved && (*action == Action::ListTool || !risky || approved())
         }
-        ResourceFacts::Prompt(_) | ResourceFacts::Resource(_) => true,
+        _ => true,
     };
     let granted = principal.grants.toolboxes.contains(&server.toolbox)
         || principal.grants.servers.contains(&server.name)
@@ -212,7 +215,7 @@ fn a_list_decides_as_its_members_do() {
             .take(12)
             .collect();
         let list = ListRequest {
-            principal: common.principal.clone(),
+            principal: common.principal.agent().unwrap().clone(),
             action: common.action,
             context: common.context.clone(),
         };
@@ -243,21 +246,21 @@ fn the_golden_matrix_is_up_to_date() {
 fn matrix() -> String {
     type Change = fn(&mut DecisionRequest);
     let principals: [(&str, Change); 9] = [
-        ("no grant", |r| r.principal.grants = schemas::decision::Grants::default()),
+        ("no grant", |r| facts::agent_of(r).grants = schemas::decision::Grants::default()),
         ("toolbox", |r| {
-            r.principal.grants = schemas::decision::Grants::default();
-            r.principal.grants.toolboxes.insert("dev".parse().unwrap());
+            facts::agent_of(r).grants = schemas::decision::Grants::default();
+            facts::agent_of(r).grants.toolboxes.insert("dev".parse().unwrap());
         }),
         ("server", |_| {}),
         ("tool", |r| {
-            r.principal.grants = schemas::decision::Grants::default();
-            r.principal.grants.tools.insert("github/create_issue".to_owned());
+            facts::agent_of(r).grants = schemas::decision::Grants::default();
+            facts::agent_of(r).grants.tools.insert("github/create_issue".to_owned());
         }),
         ("server, for nobody", |r| r.context.user = None),
         ("server, approved", |r| r.context.approval = Some(facts::approval(facts::user("ann"), 1_000))),
-        ("server, suspended", |r| r.principal.status = Status::Suspended),
+        ("server, suspended", |r| facts::agent_of(r).status = Status::Suspended),
         ("server, user gone", |r| r.context.user.as_mut().unwrap().status = Status::Deleted),
-        ("server, other org", |r| r.principal.org = facts::org("globex")),
+        ("server, other org", |r| facts::agent_of(r).org = facts::org("globex")),
     ];
     let resources: [(&str, Change); 5] = [
         ("plain", |_| {}),
@@ -275,7 +278,7 @@ fn matrix() -> String {
                     # Written by tests/decisions.rs: `UPDATE_GOLDEN=1 cargo test -p policies`.\n"
             .to_owned();
     for (who, principal) in principals {
-        for action in Action::ALL {
+        for action in facts::agent_actions().filter(|action| *action != Action::UseConnection) {
             for (what, resource) in resources {
                 let mut request = facts::request(action);
                 let tool = matches!(request.resource, ResourceFacts::Tool(_));
@@ -295,6 +298,34 @@ fn matrix() -> String {
                 let asks = if asks.is_empty() { asks } else { format!(" -> asks {asks}") };
                 let action = action.as_str();
                 writeln!(text, "{who:<18} | {action:<12} | {what:<25} | {effect} {why}{asks}").unwrap();
+            }
+        }
+    }
+    for role in ["owner", "policy-author", "operator", "auditor", "member"] {
+        for action in Action::ALL.into_iter().filter(|action| !action.is_of_agents()) {
+            for other in [false, true] {
+                let mut request = facts::request(action);
+                let mut person = facts::user(if other { "zoe" } else { "ann" });
+                person.roles = [role.parse().unwrap()].into();
+                request.principal = Principal::User(person.clone());
+                let whose = match &mut request.resource {
+                    ResourceFacts::Connection(connection) => {
+                        connection.owner = if other { facts::user("ann") } else { person };
+                        if other { "somebody else's" } else { "their own" }
+                    }
+                    ResourceFacts::Tool(_) => {
+                        request.context.user = Some(if other { facts::user("ann") } else { person });
+                        if other { "for somebody else" } else { "for themselves" }
+                    }
+                    _ if other => continue,
+                    _ => "organisation",
+                };
+                let decision = record(&set, request).decision;
+                let effect = if decision.effect == Effect::Allow { "allow" } else { "DENY " };
+                let why = decision.policies.join(", ");
+                let why = if why.is_empty() { "nothing permits" } else { &why };
+                writeln!(text, "{role:<18} | {:<13} | {whose:<24} | {effect} {why}", action.as_str())
+                    .unwrap();
             }
         }
     }

@@ -8,6 +8,7 @@
 )]
 
 use policies::{PolicySource, Problem, PublishError, SourceFile, compile};
+use schemas::inventory::ToolDefinition;
 
 fn problems(text: &str) -> Vec<Problem> {
     let own = vec![SourceFile::new("own.cedar", text)];
@@ -96,16 +97,80 @@ fn every_policy_has_an_id_of_its_own() {
 #[test]
 fn what_would_never_match_is_refused() {
     let fails = |condition: &str, saying: &str| refused(&when(condition), 1, 1, saying);
-    fails("principal in Ambit::Team::\"eng\"", "nothing is in a `Ambit::Team` yet");
     fails("context.call has ip && context.call.ip.isLoopback()", "nothing fills `ip` yet");
     fails("context.call has mfaAge", "nothing fills `mfaAge` yet");
     fails("context.call has user && context.call.user.hasTag(\"group\")", "only `context.args` has tags yet");
-    refused(
-        "@id(\"x\")\nforbid (principal in Ambit::Team::\"eng\", action, resource is Ambit::Tool);\n",
-        1,
-        1,
-        "nothing is in a `Ambit::Team` yet",
+}
+
+/// `slack/post`, with arguments that Cedar has types for and one that it has none for.
+fn slack() -> ToolDefinition {
+    let schema = serde_json::json!({
+        "type": "object",
+        "properties": {
+            "channel": { "type": "string" },
+            "my-flag": { "type": "boolean" },
+            "in": { "type": "string" },
+            "anything": {},
+        },
+        "required": ["channel"],
+    });
+    let definition = serde_json::json!({ "name": "post", "inputSchema": schema });
+    ToolDefinition { server: "slack".parse().unwrap(), definition }
+}
+
+fn typed(condition: &str) -> Vec<policies::Problem> {
+    let text = format!(
+        "@id(\"x\")\npermit (principal, action == Ambit::Action::\"slack/post\", resource)\nwhen {{ {condition} }};\n"
     );
+    let own = vec![SourceFile::new("own.cedar", text)];
+    match compile(&PolicySource::with_built_in(own).with_tools([slack()])) {
+        Ok(_) => Vec::new(),
+        Err(error) => error.problems().to_vec(),
+    }
+}
+
+#[test]
+fn a_misspelt_argument_fails_its_check() {
+    assert_eq!(typed("context.input.channel like \"C-*\""), []);
+    let problems = typed("context.input.chanel like \"C-*\"");
+    assert_eq!((problems.len(), problems[0].line), (1, 3));
+    assert!(problems[0].message.contains("did you mean `channel`?"), "{}", problems[0]);
+    assert_eq!(typed("context.input.channel == 1").len(), 1, "text is no number");
+    assert_eq!(typed("context.input.anything == 1").len(), 2, "what has no type can't be looked into");
+}
+
+/// The generator refuses some names; the other arguments keep their types.
+#[test]
+fn an_argument_without_a_type_says_so() {
+    let problems = typed("context.input has anything && context.input.anything == \"x\"");
+    assert!(
+        problems.iter().any(|problem| problem.message.contains("no counterpart in Cedar")),
+        "{problems:?}"
+    );
+    let problems = typed("context.input[\"my-flag\"]");
+    let expected = "no policy can look into argument `my-flag` of tool `slack/post`";
+    assert!(problems.iter().any(|problem| problem.message.contains(expected)), "{problems:?}");
+}
+
+#[test]
+fn a_tool_without_a_definition_has_no_types() {
+    let text = "@id(\"x\")\npermit (principal, action == Ambit::Action::\"slack/post\", resource);\n";
+    refused(text, 1, 1, "there is no approved definition of tool `slack/post`");
+}
+
+#[test]
+fn plain_calls_only_is_said_where_there_are_typed_ones() {
+    let own = |action: &str| {
+        let text = format!(
+            "@id(\"x\")\npermit (principal, action == Ambit::Action::\"slack/post\", resource);\n\
+             @id(\"y\")\nforbid (principal, action {action} Ambit::Action::\"callTool\", resource is Ambit::Tool);\n"
+        );
+        let own = vec![SourceFile::new("own.cedar", text)];
+        compile(&PolicySource::with_built_in(own).with_tools([slack()]))
+    };
+    let refused = own("==").unwrap_err();
+    assert!(refused.to_string().contains("write `action in Ambit::Action::\"callTool\"`"), "{refused}");
+    assert!(own("in").is_ok());
 }
 
 #[test]

@@ -28,15 +28,16 @@ pub(super) struct Generated {
     /// Enumerated types that it needs.
     pub(super) enums: BTreeMap<String, Vec<String>>,
     /// Arguments that are left out, and why.
-    pub(super) opaque: Vec<String>,
+    pub(super) opaque: BTreeMap<String, String>,
 }
 
-/// Generates the types. `number` tells tools apart whose names become the same identifier.
-pub(super) fn input(tool: &ToolDefinition, number: usize) -> Generated {
-    let plain: String =
-        tool.id().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    // Types of ours are in camel case, and so never have an underscore.
-    let name = format!("{plain}_{number}");
+/// Generates the types. `taken` are the names of records that there are already: two tools' names may become one identifier.
+pub(super) fn input(tool: &ToolDefinition, taken: impl Fn(&str) -> bool) -> Generated {
+    // Types of ours are in camel case, and so never have an underscore; a server's name starts with a letter or a digit.
+    let plain: String = tool.id().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    let plain = if plain.starts_with(|c: char| c.is_ascii_digit()) { format!("_{plain}") } else { plain };
+    let names = std::iter::once(plain.clone()).chain((2_u32..).map(|number| format!("{plain}_{number}")));
+    let name = names.into_iter().find(|name| !taken(&format!("{name}_input"))).unwrap_or(plain);
     let schema = tool.definition.get("inputSchema").cloned().unwrap_or_else(|| json!({ "type": "object" }));
     let names: Vec<String> = schema
         .get("properties")
@@ -61,12 +62,7 @@ pub(super) fn input(tool: &ToolDefinition, number: usize) -> Generated {
     for argument in left_out {
         opaque.entry(argument).or_insert_with(|| "its type has no counterpart in Cedar".to_owned());
     }
-    Generated {
-        name: format!("{name}_input"),
-        fields,
-        enums: reader.enums,
-        opaque: opaque.into_iter().map(|(argument, why)| format!("`{argument}`: {why}")).collect(),
-    }
+    Generated { name: format!("{name}_input"), fields, enums: reader.enums, opaque }
 }
 
 /// The schema with these properties only.
@@ -87,8 +83,8 @@ fn generate(name: &str, input_schema: &Json) -> Result<Json, String> {
         .objects_as_records(true)
         .flatten_namespaces(true)
         .encode_numbers_as_decimal(true);
-    let mut generator = SchemaGenerator::from_cedarschema_str_with_config(STUB, config)
-        .map_err(|error| error.to_string())?;
+    let mut generator =
+        SchemaGenerator::from_cedarschema_str_with_config(STUB, config).map_err(|error| error.to_string())?;
     let tool = json!([{ "name": name, "description": "", "inputSchema": input_schema }]);
     let server = mcp_tools_sdk::description::ServerDescription::from_json_str(&tool.to_string())
         .map_err(|error| error.to_string())?;

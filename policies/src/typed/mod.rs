@@ -16,6 +16,7 @@ use schemas::ids::Sha256Hex;
 use schemas::inventory::ToolDefinition;
 use serde_json::{Value as Json, json};
 
+use crate::arguments::ArgumentNames;
 use crate::slice::tool_id;
 use types::Type;
 
@@ -27,6 +28,11 @@ pub(crate) enum InputNames {
 }
 
 impl InputNames {
+    /// Whether the policies name this member.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        matches!(self, Self::Some(names) if names.contains(name))
+    }
+
     /// Adds what another policy looks into.
     pub(crate) fn add(&mut self, other: Self) {
         match (&mut *self, other) {
@@ -36,6 +42,7 @@ impl InputNames {
         }
     }
 
+    /// Whether the policies look into this member.
     pub(crate) fn contains(&self, name: &str) -> bool {
         match self {
             Self::Some(names) => names.contains(name),
@@ -118,10 +125,19 @@ impl Input {
             .collect()
     }
 
-    /// The record `context.input`.
-    pub(crate) fn read(&self, arguments: &BTreeMap<String, Json>) -> Result<Value, Misfit> {
+    /// Whether every argument that policies look into is known.
+    pub(crate) fn is_known(&self, known: &ArgumentNames) -> bool {
+        self.fields.keys().all(|name| !self.shown.contains(name) || known.contains(name))
+    }
+
+    /// The record `context.input`, of those arguments that are known.
+    pub(crate) fn read(
+        &self,
+        arguments: &BTreeMap<String, Json>,
+        known: &ArgumentNames,
+    ) -> Result<Value, Misfit> {
         let mut record = Vec::with_capacity(arguments.len());
-        for (name, field) in &self.fields {
+        for (name, field) in self.fields.iter().filter(|(name, _)| known.contains(name)) {
             match arguments.get(name).filter(|value| !value.is_null() || field.kind.takes_null()) {
                 Some(value) => {
                     let misfit = |expected| Misfit::Argument {
@@ -129,7 +145,10 @@ impl Input {
                         argument: name.clone(),
                         expected,
                     };
-                    record.push((smol_str::SmolStr::from(name.as_str()), field.kind.read(value).map_err(misfit)?));
+                    record.push((
+                        smol_str::SmolStr::from(name.as_str()),
+                        field.kind.read(value).map_err(misfit)?,
+                    ));
                 }
                 None if field.required && self.shown.contains(name) => {
                     return Err(Misfit::Missing { tool: self.tool.clone(), argument: name.clone() });
@@ -147,20 +166,22 @@ pub(crate) struct Extended {
     pub(crate) fragment: SchemaFragment,
     pub(crate) schema: Schema,
     inputs: Vec<(String, Sha256Hex, BTreeMap<String, Field>)>,
-    /// Arguments that no policy can look into, with the reason, by `server/tool`.
-    pub(crate) opaque: BTreeMap<String, Vec<String>>,
+    /// Arguments that no policy can look into, each with the reason, by `server/tool`.
+    pub(crate) opaque: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// Extends the schema of this build by the typed actions of these tools.
 pub(crate) fn extend(tools: &[ToolDefinition]) -> Result<Extended, String> {
-    let (base, _) = SchemaFragment::from_cedarschema_str(schemas::cedar::SCHEMA).map_err(|e| e.to_string())?;
+    let (base, _) =
+        SchemaFragment::from_cedarschema_str(schemas::cedar::SCHEMA).map_err(|e| e.to_string())?;
     let mut whole = base.to_json_value().map_err(|error| error.to_string())?;
     let mut inputs = Vec::new();
     let mut opaque = BTreeMap::new();
     for tool in tools {
         let id = tool.id();
-        let mut generated = generate::input(tool, inputs.len());
         let space = whole.get_mut("Ambit").and_then(Json::as_object_mut).ok_or("the schema lacks `Ambit`")?;
+        let taken = |name: &str| space.get("commonTypes").is_some_and(|types| types.get(name).is_some());
+        let mut generated = generate::input(tool, taken);
         let mut put = |kind: &str, name: String, value: Json| {
             let kinds = space.entry(kind).or_insert_with(|| json!({}));
             kinds.as_object_mut().map(|kinds| kinds.insert(name, value))
@@ -198,7 +219,8 @@ impl Extended {
         let entities = self.schema.action_entities().map_err(|error| error.to_string())?;
         let mut inputs = BTreeMap::new();
         for (tool, definition, fields) in self.inputs {
-            let uid = format!("Ambit::Action::{}", json!(tool)).parse().map_err(|_| "an action has no name")?;
+            let uid =
+                format!("Ambit::Action::{}", json!(tool)).parse().map_err(|_| "an action has no name")?;
             let action = entities.get(&uid).ok_or("a typed action is not in the schema")?.as_ref().clone();
             let input = Input { tool: tool.clone(), action, definition, fields, shown: shown.clone() };
             inputs.insert(tool, input);

@@ -194,7 +194,9 @@ mod tests {
     fn a_value_is_of_its_type_or_nothing() {
         let fits = |kind: &Type, value: Json| kind.try_read(&value).is_some();
         assert!(fits(&Type::String, json!("x")) && !fits(&Type::String, json!(["x"])));
-        assert!(fits(&Type::Long, json!(3)) && !fits(&Type::Long, json!(3.0)) && !fits(&Type::Long, json!("3")));
+        assert!(
+            fits(&Type::Long, json!(3)) && !fits(&Type::Long, json!(3.0)) && !fits(&Type::Long, json!("3"))
+        );
         assert!(fits(&Type::Extension("datetime"), json!("2026-11-23T00:00:00Z")));
         assert!(!fits(&Type::Extension("datetime"), json!("today")));
         let level = Type::Enum("x_level".to_owned(), vec!["low".to_owned()]);

@@ -8,10 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::decision::{
-    Action, AgentFacts, Approval, ContextFacts, DecisionRequest, DefinitionState, Grants, ItemFacts,
-    OrgFacts, ResourceFacts, ServerFacts, Status, ToolFacts, Trust, UserFacts,
+    Action, AgentFacts, Approval, ConnectionFacts, ContextFacts, DecisionRequest, DefinitionState, Grants,
+    ItemFacts, OrgFacts, Principal, ResourceFacts, ServerFacts, Status, ToolFacts, Trust, UserFacts,
 };
-use schemas::ids::{OrgId, Sha256Hex, Timestamp};
+use schemas::ids::{ConnectionId, OrgId, Sha256Hex, Timestamp};
 
 /// 2026-11-23T00:00:00Z.
 pub const NOW: Timestamp = Timestamp(1_795_392_000_000);
@@ -27,6 +27,8 @@ pub fn user(name: &str) -> UserFacts {
         org: org("acme"),
         status: Status::Active,
         email: format!("{name}@acme.test"),
+        teams: BTreeSet::from(["eng".parse().unwrap()]),
+        roles: BTreeSet::from(["owner".parse().unwrap()]),
     }
 }
 
@@ -36,6 +38,7 @@ pub fn agent() -> AgentFacts {
         org: org("acme"),
         status: Status::Active,
         owner: Some("olga".parse().unwrap()),
+        teams: BTreeSet::from(["bots".parse().unwrap()]),
         grants: Grants::default(),
     }
 }
@@ -47,11 +50,12 @@ pub fn server(name: &str) -> ServerFacts {
         toolbox: "dev".parse().unwrap(),
         status: Status::Active,
         trust: Trust::Verified,
+        provider: (name == "github").then(|| "github".parse().unwrap()),
     }
 }
 
-pub fn tool(server_name: &str, name: &str) -> ResourceFacts {
-    ResourceFacts::Tool(ToolFacts {
+pub fn tool_facts(server_name: &str, name: &str) -> ToolFacts {
+    ToolFacts {
         name: name.to_owned(),
         server: server(server_name),
         state: DefinitionState::Approved,
@@ -61,6 +65,22 @@ pub fn tool(server_name: &str, name: &str) -> ResourceFacts {
         idempotent: false,
         open_world: false,
         scopes: BTreeSet::from(["repo".to_owned()]),
+    }
+}
+
+pub fn tool(server_name: &str, name: &str) -> ResourceFacts {
+    ResourceFacts::Tool(tool_facts(server_name, name))
+}
+
+pub fn connection() -> ResourceFacts {
+    ResourceFacts::Connection(ConnectionFacts {
+        id: ConnectionId::mint(Timestamp(1), [7; 10]),
+        org: org("acme"),
+        owner: user("ann"),
+        provider: "github".parse().unwrap(),
+        status: Status::Active,
+        scopes: BTreeSet::from(["repo".to_owned()]),
+        shared: false,
     })
 }
 
@@ -81,6 +101,8 @@ pub fn context() -> ContextFacts {
         taint: BTreeSet::new(),
         approval: None,
         args: BTreeMap::new(),
+        input: BTreeMap::new(),
+        tool: None,
     }
 }
 
@@ -93,33 +115,63 @@ pub fn call() -> DecisionRequest {
     let mut principal = agent();
     principal.grants.servers.insert("github".parse().unwrap());
     DecisionRequest {
-        principal,
+        principal: Principal::Agent(principal),
         action: Action::CallTool,
         resource: tool("github", "create_issue"),
         context: context(),
     }
 }
 
-/// The same for any action, on a resource of its kind.
+/// The same for any action, on a resource of its kind; for actions of people, by `ann`, who is an owner.
 pub fn request(action: Action) -> DecisionRequest {
     let resource = match action {
-        Action::ListTool | Action::CallTool => tool("github", "create_issue"),
+        Action::ListTool | Action::CallTool | Action::ApproveCall => tool("github", "create_issue"),
         Action::ListPrompt | Action::GetPrompt => prompt(),
         Action::ListResource | Action::ReadResource => resource(),
+        Action::UseConnection | Action::Connect | Action::Revoke | Action::Share => connection(),
+        Action::Administer
+        | Action::Deploy
+        | Action::ApproveTool
+        | Action::PublishPolicy
+        | Action::ReadPolicy
+        | Action::ReadAudit => ResourceFacts::Org(org("acme")),
     };
-    DecisionRequest { action, resource, ..call() }
+    let mut request = DecisionRequest { action, resource, ..call() };
+    if action == Action::UseConnection {
+        request.context.tool = Some(Box::new(tool_facts("github", "create_issue")));
+    }
+    if !action.is_of_agents() {
+        request.principal = Principal::User(user("ann"));
+    }
+    request
+}
+
+/// Everything an agent asks for.
+pub fn agent_actions() -> impl Iterator<Item = Action> {
+    Action::ALL.into_iter().filter(|action| action.is_of_agents())
+}
+
+pub fn agent_of(request: &mut DecisionRequest) -> &mut AgentFacts {
+    match &mut request.principal {
+        Principal::Agent(agent) => agent,
+        Principal::User(_) => panic!("no agent"),
+    }
 }
 
 pub fn server_of(resource: &mut ResourceFacts) -> &mut ServerFacts {
     match resource {
         ResourceFacts::Tool(tool) => &mut tool.server,
         ResourceFacts::Prompt(item) | ResourceFacts::Resource(item) => &mut item.server,
+        ResourceFacts::Server(server) => server,
+        ResourceFacts::Connection(_) | ResourceFacts::Org(_) | ResourceFacts::Toolbox(_) => {
+            panic!("no server")
+        }
     }
 }
 
 pub fn tool_of(request: &mut DecisionRequest) -> &mut ToolFacts {
     match &mut request.resource {
         ResourceFacts::Tool(tool) => tool,
-        ResourceFacts::Prompt(_) | ResourceFacts::Resource(_) => panic!("no tool"),
+        _ => panic!("no tool"),
     }
 }
