@@ -4,13 +4,12 @@
 //! set to what nobody would wonder at, as long as Cedar still finds that the request refutes what was to be proved. What is left
 //! peculiar is what matters.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use cedar_policy::{Authorizer, Context, Entities, EntityUid, Request, Schema};
+use cedar_policy::{Authorizer, Entities, EntityUid, Request, Schema};
 use cedar_policy_symcc::Env;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::document::Counterexample;
+use crate::model::{Model, at};
 use crate::subject::Subject;
 use crate::telling;
 
@@ -20,21 +19,6 @@ pub(crate) type Refutes<'a> = &'a dyn Fn(&Request, &Entities) -> bool;
 /// Members of enumerated types that nobody would wonder at.
 const USUAL: [(&str, &str); 3] =
     [("Ambit::Status", "active"), ("Ambit::DefinitionState", "approved"), ("Ambit::Trust", "verified")];
-
-/// A request and its entities as JSON.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Model {
-    /// Cedar's entity reference of the principal: `{"type", "id"}`.
-    pub(crate) principal: Value,
-    /// The action.
-    pub(crate) action: Value,
-    /// The resource.
-    pub(crate) resource: Value,
-    /// The context.
-    pub(crate) context: Value,
-    /// Cedar's array of entities, without actions.
-    pub(crate) entities: Vec<Value>,
-}
 
 /// Makes a counterexample of what the solver found, or says why it is none.
 pub(crate) fn of(subject: &Subject, found: &Env, refutes: Refutes<'_>) -> Result<Counterexample, String> {
@@ -53,7 +37,7 @@ pub(crate) fn of(subject: &Subject, found: &Env, refutes: Refutes<'_>) -> Result
         before = Some(model.clone());
         strip(&mut model, &subject.schema, refutes);
     }
-    drop_unreferenced(&mut model);
+    model.drop_unreferenced();
     let named = model.with_names(&subject.named(), &subject.enumerated);
     if holds(&named, &subject.schema, refutes) {
         model = named;
@@ -84,9 +68,9 @@ fn name(reference: &Value) -> Result<String, String> {
 
 /// Makes every time the same day: solvers like the end of time.
 fn set_times(value: &mut Value) {
-    let is_time = match value["__extn"]["fn"].as_str() {
+    let is_time = match at(value, "/__extn/fn").as_str() {
         Some("datetime") => true,
-        Some("offset") => value["__extn"]["args"][0]["__extn"]["fn"] == "datetime",
+        Some("offset") => at(value, "/__extn/args/0/__extn/fn") == "datetime",
         Some(_) | None => false,
     };
     if is_time {
@@ -100,111 +84,15 @@ fn holds(model: &Model, schema: &Schema, refutes: Refutes<'_>) -> bool {
     model.read(schema).is_ok_and(|(request, entities)| refutes(&request, &entities))
 }
 
-impl Model {
-    fn of(found: &Env) -> Result<Self, String> {
-        let Env { request, entities } = found;
-        let reference = |uid: Option<&EntityUid>| {
-            let uid = uid.ok_or("the solver found a request with a part missing")?;
-            Ok::<_, String>(json!({ "type": uid.type_name().to_string(), "id": uid.id().unescaped() }))
-        };
-        let context = request.context().ok_or("the solver found a request without context")?;
-        let entities = entities.to_json_value().map_err(|error| error.to_string())?;
-        let action = reference(request.action())?;
-        let Value::Array(mut entities) = entities else {
-            return Err("the solver found no entities".to_owned());
-        };
-        // Actions are the schema's.
-        entities.retain(|entity| entity["uid"]["type"] != action["type"]);
-        Ok(Self {
-            principal: reference(request.principal())?,
-            action,
-            resource: reference(request.resource())?,
-            context: context.to_json_value().map_err(|error| error.to_string())?,
-            entities,
-        })
-    }
-
-    fn read(&self, schema: &Schema) -> Result<(Request, Entities), String> {
-        let uid =
-            |reference: &Value| EntityUid::from_json(reference.clone()).map_err(|error| error.to_string());
-        let action = uid(&self.action)?;
-        let context = Context::from_json_value(self.context.clone(), Some((schema, &action)))
-            .map_err(|error| error.to_string())?;
-        let request =
-            Request::new(uid(&self.principal)?, action, uid(&self.resource)?, context, Some(schema))
-                .map_err(|error| error.to_string())?;
-        let entities = Entities::from_json_value(Value::Array(self.entities.clone()), Some(schema))
-            .map_err(|error| error.to_string())?;
-        Ok((request, entities))
-    }
-
-    /// The entity that a reference is of.
-    pub(crate) fn entity(&self, reference: &Value) -> Option<&Value> {
-        self.entities.iter().find(|entity| entity["uid"] == *reference)
-    }
-
-    /// The same with telling names for entities that the solver made up. Cedar compares ids and never looks into one, so this
-    /// changes no decision.
-    fn with_names(&self, kept: &BTreeSet<EntityUid>, enumerated: &BTreeSet<String>) -> Self {
-        let kept: BTreeSet<(String, String)> =
-            kept.iter().map(|uid| (uid.type_name().to_string(), uid.id().unescaped().to_owned())).collect();
-        let action = self.action["type"].as_str().unwrap_or_default().to_owned();
-        let mut names: BTreeMap<(String, String), String> = BTreeMap::new();
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        let mut named = self.clone();
-        named.each_reference(&mut |kind, id| {
-            let old = (kind.to_owned(), id.clone());
-            if kept.contains(&old) || enumerated.contains(kind) || *kind == action {
-                return;
-            }
-            let new = names.entry(old).or_insert_with(|| {
-                let word = telling::word(kind);
-                loop {
-                    let count = counts.entry(word.clone()).or_default();
-                    *count += 1;
-                    let new = format!("{word}-{count}");
-                    if !kept.contains(&(kind.to_owned(), new.clone())) {
-                        break new;
-                    }
-                }
-            });
-            id.clone_from(new);
-        });
-        named
-    }
-
-    /// Visits type and id of every reference: principal and resource with what belongs to them, and then all else.
-    fn each_reference(&mut self, visit: &mut dyn FnMut(&str, &mut String)) {
-        let first = [self.principal.clone(), self.resource.clone()];
-        self.entities.sort_by_key(|entity| first.iter().position(|uid| entity["uid"] == *uid).unwrap_or(2));
-        self.entities.iter_mut().for_each(|entity| references(entity, visit));
-        for part in [&mut self.principal, &mut self.resource, &mut self.context] {
-            references(part, visit);
-        }
-    }
-}
-
-/// Visits every reference in a value: an object of exactly `type` and `id`, both text. Cedar's JSON has no other such object but a
-/// record with those two fields, of which the schema has none.
-fn references(value: &mut Value, visit: &mut dyn FnMut(&str, &mut String)) {
-    match value {
-        Value::Object(fields) => match (fields.len(), fields.get("type").cloned(), fields.get_mut("id")) {
-            (2, Some(Value::String(kind)), Some(Value::String(id))) => visit(&kind, id),
-            _ => fields.values_mut().for_each(|field| references(field, visit)),
-        },
-        Value::Array(items) => items.iter_mut().for_each(|item| references(item, visit)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
 /// Sets every fact to the usual, as long as the model still refutes.
 fn strip(model: &mut Model, schema: &Schema, refutes: Refutes<'_>) {
-    let org = |model: &Model, of: &Value| model.entity(of).map(|entity| entity["attrs"]["org"].clone());
+    let org = |model: &Model, of: &Value| model.entity(of).map(|entity| at(entity, "/attrs/org").clone());
     let in_context = facts(&model.context, "").into_iter().map(|pointer| (None, pointer));
     let mut places: Vec<(Option<usize>, String)> = in_context.collect();
     for (index, entity) in model.entities.iter().enumerate() {
-        places.extend(facts(&entity["attrs"], "/attrs").into_iter().map(|pointer| (Some(index), pointer)));
-        places.extend(facts(&entity["tags"], "/tags").into_iter().map(|pointer| (Some(index), pointer)));
+        places
+            .extend(facts(at(entity, "/attrs"), "/attrs").into_iter().map(|pointer| (Some(index), pointer)));
+        places.extend(facts(at(entity, "/tags"), "/tags").into_iter().map(|pointer| (Some(index), pointer)));
     }
     for (entity, pointer) in places {
         let holder = match entity {
@@ -217,7 +105,7 @@ fn strip(model: &mut Model, schema: &Schema, refutes: Refutes<'_>) {
         let home = org(model, &model.principal);
         let there = org(model, &model.resource);
         let of_resource = entity.is_some_and(|index| {
-            model.entities.get(index).is_some_and(|entity| entity["uid"] != model.principal)
+            model.entities.get(index).is_some_and(|entity| *at(entity, "/uid") != model.principal)
         });
         let homes = if of_resource { [there, home] } else { [home, there] };
         for value in usual(&now, homes.into_iter().flatten()) {
@@ -259,8 +147,8 @@ fn usual(value: &Value, homes: impl Iterator<Item = Value>) -> Vec<Option<Value>
         Value::Array(items) if !items.is_empty() => tries.push(Some(json!([]))),
         Value::String(text) if !text.is_empty() => tries.push(Some("".into())),
         Value::Object(_) => {
-            let kind = &value["__entity"]["type"];
-            tries.extend(homes.filter(|home| home["__entity"]["type"] == *kind).map(Some));
+            let kind = at(value, "/__entity/type");
+            tries.extend(homes.filter(|home| at(home, "/__entity/type") == kind).map(Some));
             let usual = USUAL.iter().filter(|(known, _)| kind == known);
             tries.extend(usual.map(|(kind, id)| Some(json!({ "__entity": { "type": kind, "id": id } }))));
         }
@@ -283,22 +171,4 @@ fn set(holder: Option<&mut Value>, pointer: &str, value: Option<Value>) {
             fields.insert(field, value);
         }
     }
-}
-
-/// Leaves the entities that the request leads to.
-fn drop_unreferenced(model: &mut Model) {
-    let mut wanted = Map::new();
-    let mut pending = vec![model.principal.clone(), model.resource.clone(), model.context.clone()];
-    while let Some(mut value) = pending.pop() {
-        let mut seen = Vec::new();
-        references(&mut value, &mut |kind, id| seen.push(json!({ "type": kind, "id": id })));
-        for reference in seen {
-            if wanted.insert(reference.to_string(), Value::Null).is_none()
-                && let Some(entity) = model.entity(&reference)
-            {
-                pending.push(json!([entity["attrs"], entity["parents"], entity.get("tags")]));
-            }
-        }
-    }
-    model.entities.retain(|entity| wanted.contains_key(&entity["uid"].to_string()));
 }

@@ -10,10 +10,12 @@
 //! | [`proving`] | the questions, and the threads that put them |
 //! | [`solver`] | which solver there is |
 //! | [`counterexample`] | the solver's finding, confirmed by Cedar and stripped to what matters |
+//! | [`model`] | requests and entities as JSON, where facts can be changed |
 //! | [`telling`] | a counterexample in words |
 
 mod counterexample;
 mod document;
+mod model;
 mod proving;
 mod solver;
 mod subject;

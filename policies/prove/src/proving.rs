@@ -290,12 +290,11 @@ fn allows_alone(policy: &Policy, request: &Request, entities: &Entities) -> bool
 }
 
 fn unsupported(error: &err::Error) -> Unproved {
-    let detail = match error {
-        err::Error::PolicyNotWellTyped { errs } => {
-            let errors: Vec<String> = errs.iter().map(ToString::to_string).collect();
-            errors.join("; ")
-        }
-        other => other.to_string(),
+    let detail = if let err::Error::PolicyNotWellTyped { errs } = error {
+        let errors: Vec<String> = errs.iter().map(ToString::to_string).collect();
+        errors.join("; ")
+    } else {
+        error.to_string()
     };
     Unproved { reason: Reason::Unsupported, detail }
 }

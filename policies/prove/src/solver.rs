@@ -6,7 +6,7 @@ use std::process::Stdio;
 use cedar_policy_symcc::solver::LocalSolver;
 use tokio::process::Command;
 
-/// PyPI's cvc5 as a program that reads from standard input.
+/// The cvc5 of `PyPI` as a program that reads from standard input.
 const PYTHON_SOLVER: &str = include_str!("../cvc5.py");
 
 /// A solver that answered when it was asked for its version.

@@ -186,13 +186,7 @@ fn as_decided(policies: &PolicySet) -> Policy {
 }
 
 fn permit(id: &PolicyId, condition: ast::Expr) -> Policy {
-    ast::Policy::from_when_clause(
-        ast::Effect::Permit,
-        condition,
-        ast::PolicyID::from_string(id.to_string()),
-        None,
-    )
-    .into()
+    ast::Policy::from_when_clause(ast::Effect::Permit, condition, ast::PolicyID::from_string(id), None).into()
 }
 
 /// Entity types whose members are listed, by their full names.

@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use crate::counterexample::Model;
+use crate::model::{Model, at};
 
 /// ``agent `ci-bot` of `org-1` could call tool `github/delete_repo` (destructive) of `org-2`; permitted by `p-grants` ``.
 pub(crate) fn tell(model: &Model, policies: &[String], erring: &[String]) -> String {
     let (who, what) = (entity(model, &model.principal), entity(model, &model.resource));
-    let doing = match model.action["id"].as_str().unwrap_or_default() {
+    let doing = match at(&model.action, "/id").as_str().unwrap_or_default() {
         "callTool" => format!("call {what}"),
         "listTool" | "listPrompt" | "listResource" => format!("see {what} in a list"),
         "getPrompt" => format!("get {what}"),
@@ -45,15 +45,15 @@ pub(crate) fn word(kind: &str) -> String {
 
 /// An entity with what is peculiar about it: ``tool `github/delete_repo` (destructive) of org `acme` ``.
 fn entity(model: &Model, reference: &Value) -> String {
-    let (kind, id) = (reference["type"].as_str().unwrap_or_default(), &reference["id"]);
-    let mut text = format!("{} `{}`", word(kind), id.as_str().unwrap_or_default());
-    let Some(attributes) = model.entity(reference).and_then(|entity| entity["attrs"].as_object()) else {
+    let mut text =
+        format!("{} `{}`", word(at(reference, "/type").as_str().unwrap_or_default()), id(reference));
+    let Some(attributes) = model.entity(reference).and_then(|entity| at(entity, "/attrs").as_object()) else {
         return text;
     };
     let mut peculiar: Vec<String> = Vec::new();
     for (name, value) in attributes {
-        let of = &value["__entity"];
-        match (value, of["id"].as_str()) {
+        let of = at(value, "/__entity");
+        match (value, at(of, "/id").as_str()) {
             (Value::Bool(true), _) => peculiar.push(spaced(name)),
             (_, Some("active" | "approved" | "verified")) => {}
             (_, Some(state)) if name == "status" => peculiar.push(state.to_owned()),
@@ -75,10 +75,10 @@ fn entity(model: &Model, reference: &Value) -> String {
         }
     }
     if !peculiar.is_empty() {
-        text.push_str(&format!(" ({})", peculiar.join(", ")));
+        text = format!("{text} ({})", peculiar.join(", "));
     }
-    if let Some(org) = attributes.get("org").and_then(|org| org["__entity"]["id"].as_str()) {
-        text.push_str(&format!(" of `{org}`"));
+    if let Some(org) = attributes.get("org").and_then(|org| at(org, "/__entity/id").as_str()) {
+        text = format!("{text} of `{org}`");
     }
     text
 }
@@ -89,9 +89,9 @@ fn oddities<'a>(
     reference: &Value,
     referring: &'a Map<String, Value>,
 ) -> impl Iterator<Item = String> + use<'a> {
-    let attributes = model.entity(reference).and_then(|entity| entity["attrs"].as_object());
+    let attributes = model.entity(reference).and_then(|entity| at(entity, "/attrs").as_object());
     attributes.into_iter().flatten().filter_map(|(name, value)| {
-        let id = value["__entity"]["id"].as_str()?;
+        let id = at(value, "/__entity/id").as_str()?;
         match name.as_str() {
             "status" if id != "active" => Some(id.to_owned()),
             "trust" if id != "verified" => Some(format!("of trust `{id}`")),
@@ -104,30 +104,28 @@ fn oddities<'a>(
 fn circumstances(model: &Model) -> Vec<String> {
     let mut told = Vec::new();
     let context = model.context.as_object().into_iter().flatten();
-    let call = model.context["call"].as_object().into_iter().flatten();
+    let call = at(&model.context, "/call").as_object().into_iter().flatten();
     let rest = context.filter(|(name, _)| *name != "call");
-    let home = model.entity(&model.principal).map(|entity| &entity["attrs"]["org"]);
-    let approved = model.context["call"]["approval"].get("at");
-    let at_once = approved.is_none_or(|at| *at == model.context["call"]["now"]);
+    let home = model.entity(&model.principal).map(|entity| at(entity, "/attrs/org"));
+    let approved = model.context.pointer("/call/approval/at");
+    let at_once = approved.is_none_or(|time| Some(time) == model.context.pointer("/call/now"));
     for (name, value) in call.chain(rest) {
-        let reference = &value["__entity"];
+        let reference = at(value, "/__entity");
         match name.as_str() {
             "now" if at_once => {}
             "org" if Some(value) == home => {}
-            "org" => {
-                told.push(format!("by the address of `{}`", reference["id"].as_str().unwrap_or_default()))
-            }
+            "org" => told.push(format!("by the address of `{}`", id(reference))),
             "user" => told.push(format!("on behalf of {}", entity(model, reference))),
             "approval" => {
-                let by = entity(model, &value["by"]["__entity"]);
-                let at = if at_once { String::new() } else { format!(" at {}", shown(&value["at"])) };
-                told.push(format!("approved by {by}{at}"));
+                let by = entity(model, at(value, "/by/__entity"));
+                let when = if at_once { String::new() } else { format!(" at {}", shown(at(value, "/at"))) };
+                told.push(format!("approved by {by}{when}"));
             }
             "taint" if shown(value).is_empty() => {}
             "taint" => told.push(format!("after reading what is {}", shown(value))),
             "tool" => told.push(format!("for {}", entity(model, reference))),
             "args" => {
-                let tags = model.entity(reference).and_then(|entity| entity["tags"].as_object());
+                let tags = model.entity(reference).and_then(|entity| at(entity, "/tags").as_object());
                 for (name, value) in tags.into_iter().flatten() {
                     told.push(format!("with argument `{name}` = {}", shown(value)));
                 }
@@ -144,17 +142,21 @@ fn circumstances(model: &Model) -> Vec<String> {
     told
 }
 
+fn id(reference: &Value) -> &str {
+    at(reference, "/id").as_str().unwrap_or_default()
+}
+
 /// A value of Cedar's JSON, as people write it.
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => format!("`{text}`"),
         Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(", "),
         Value::Object(fields) => match (fields.get("__entity"), fields.get("__extn")) {
-            (Some(entity), _) => format!("`{}`", entity["id"].as_str().unwrap_or_default()),
+            (Some(entity), _) => format!("`{}`", id(entity)),
             // A time far from now is written as a sum: `datetime("1970-01-01").offset(duration("1ms"))`.
-            (_, Some(call)) => match call["args"].as_array() {
+            (_, Some(call)) => match at(call, "/args").as_array() {
                 Some(arguments) => arguments.iter().map(shown).collect::<Vec<_>>().join(" + "),
-                None => call["arg"].as_str().unwrap_or_default().to_owned(),
+                None => at(call, "/arg").as_str().unwrap_or_default().to_owned(),
             },
             (None, None) => format!("`{value}`"),
         },
