@@ -44,6 +44,15 @@ impl ArgumentNames {
         }
     }
 
+    /// Whether the others hold all of these.
+    pub(crate) fn is_within(&self, others: &Self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Some(names) => names.iter().all(|name| others.contains(name)),
+            Self::All => *others == Self::All,
+        }
+    }
+
     /// Picks the arguments that the policies look into.
     ///
     /// Objects and arrays flatten by dots (`filter.repo`, `paths.0`) and are also there whole, as compact JSON, so that a

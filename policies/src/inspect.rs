@@ -19,6 +19,24 @@ pub(crate) struct Found {
     pub(crate) refusals: BTreeSet<String>,
 }
 
+/// What one policy looks at.
+#[derive(Debug, Clone)]
+pub(crate) struct Looks {
+    pub(crate) arguments: ArgumentNames,
+    pub(crate) input: InputNames,
+    /// Evaluating it may fail on facts that pass every check: arithmetic can overflow.
+    pub(crate) may_err: bool,
+    /// It reads the clock.
+    pub(crate) clock: bool,
+}
+
+impl Looks {
+    /// Whether it looks into no argument at all, typed or not.
+    pub(crate) fn blind(&self) -> bool {
+        self.arguments == ArgumentNames::None && self.input == InputNames::Some(BTreeSet::new())
+    }
+}
+
 /// Looks through a policy in its JSON form.
 pub(crate) fn policy(json: &Value) -> Found {
     let mut found = Found {
@@ -28,6 +46,100 @@ pub(crate) fn policy(json: &Value) -> Found {
     };
     found.visit(json);
     found
+}
+
+impl Found {
+    /// What is kept of it beside the policy.
+    pub(crate) fn looks(&self, json: &Value) -> Looks {
+        Looks {
+            arguments: self.arguments.clone(),
+            input: self.input.clone(),
+            may_err: conditions(json).any(may_err),
+            clock: reads_clock(json),
+        }
+    }
+}
+
+/// The conditions of a policy.
+pub(crate) fn conditions(policy: &Value) -> impl Iterator<Item = &Value> {
+    let conditions = policy.get("conditions").and_then(Value::as_array).into_iter().flatten();
+    conditions.filter_map(|condition| condition.get("body"))
+}
+
+/// Whether anything in a policy takes an attribute named `now`, the clock's, or the whole of what holds it.
+fn reads_clock(node: &Value) -> bool {
+    match node {
+        Value::Object(fields) => match fields.get(".").or_else(|| fields.get("has")) {
+            Some(access) if is_context(access.get("left").unwrap_or(&Value::Null)) => {
+                mentions(access.get("attr").unwrap_or(&Value::Null), "now")
+                    || mentions(access.get("attr").unwrap_or(&Value::Null), "call")
+            }
+            Some(access) if is_of_context(access.get("left").unwrap_or(&Value::Null), "call") => {
+                mentions(access.get("attr").unwrap_or(&Value::Null), "now")
+            }
+            _ => is_context(node) || fields.values().any(reads_clock),
+        },
+        Value::Array(items) => items.iter().any(reads_clock),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+fn is_context(node: &Value) -> bool {
+    node.get("Var").and_then(Value::as_str) == Some("context")
+}
+
+/// Operations that cannot fail on a complete slice, in a policy that passed strict validation.
+const SAFE: [&str; 25] = [
+    ".",
+    "has",
+    "getTag",
+    "hasTag",
+    "==",
+    "!=",
+    "in",
+    "is",
+    "like",
+    "&&",
+    "||",
+    "!",
+    "<",
+    "<=",
+    ">",
+    ">=",
+    "if-then-else",
+    "Set",
+    "contains",
+    "containsAll",
+    "containsAny",
+    "isEmpty",
+    "isInRange",
+    "isIpv4",
+    "isIpv6",
+];
+
+/// Functions that fail on some texts; the validator has tried them on the literals that they are given.
+const TRIED: [&str; 4] = ["datetime", "duration", "decimal", "ip"];
+
+/// Whether evaluating this expression may fail.
+fn may_err(expression: &Value) -> bool {
+    let Some((operation, of)) = expression.as_object().and_then(|node| node.iter().next()) else {
+        return false;
+    };
+    match operation.as_str() {
+        "Value" | "Var" => false,
+        "Record" => of.as_object().is_some_and(|fields| fields.values().any(may_err)),
+        safe if SAFE.contains(&safe) => match of {
+            Value::Object(parts) => parts.iter().any(|(part, value)| {
+                !matches!(part.as_str(), "attr" | "pattern" | "entity_type") && may_err(value)
+            }),
+            Value::Array(parts) => parts.iter().any(may_err),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        },
+        tried if TRIED.contains(&tried) => !of
+            .as_array()
+            .is_some_and(|arguments| arguments.iter().all(|argument| argument.get("Value").is_some())),
+        _ => true,
+    }
 }
 
 /// The tools whose typed actions are named anywhere in this JSON form: ids of actions with a slash.

@@ -8,6 +8,7 @@
 //! | `typed` | which of them by their types, and what are those? |
 //! | [`cases`] | does a set decide as its authors expect? |
 //! | [`decision`] | may this agent do this to that, here and now? |
+//! | [`foresight`] | what is decided for certain, though some arguments are not known yet? |
 //! | [`listing`] | which of these may this agent see? |
 //!
 //! ```
@@ -20,6 +21,7 @@
 pub mod arguments;
 pub mod cases;
 pub mod decision;
+pub mod foresight;
 pub mod listing;
 pub mod publish;
 pub mod source;
@@ -33,6 +35,7 @@ mod vocabulary;
 
 pub use arguments::{AmbiguousArgument, ArgumentNames};
 pub use decision::{Denial, Permit, decide, decide_beside, replay};
+pub use foresight::{Foresight, Known, foresee};
 pub use listing::{ListRequest, decide_many};
 pub use publish::{CompiledSet, Problem, PublishError, compile};
 pub use source::{PolicySource, SourceFile, built_in};

@@ -8,13 +8,14 @@
 use std::collections::HashMap;
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Effect, Entities, EntityUid, Policy, PolicySet, PrincipalConstraint,
-    Request, ResourceConstraint,
+    ActionConstraint, Authorizer, Effect, Entities, EntityUid, Policy, PolicyId, PolicySet,
+    PrincipalConstraint, Request, ResourceConstraint,
 };
 use cedar_policy_core::ast::Entity;
 use schemas::decision::Action;
 use serde_json::Value;
 
+use crate::inspect::Looks;
 use crate::typed::Typed;
 use crate::vocabulary::Vocabulary;
 
@@ -40,6 +41,10 @@ struct Bucket {
     all: PolicySet,
     /// The permits alone: they tell whether a refusal with obligations is worth anybody's approval.
     permits: PolicySet,
+    /// Those that look into no argument.
+    blind: PolicySet,
+    /// The others, by id.
+    looking: Vec<String>,
 }
 
 /// Which policies to ask.
@@ -62,13 +67,18 @@ pub(crate) struct Verdict {
 
 impl Selection {
     /// Sorts policies, each with its JSON form, by every action there is: those of the schema, and typed ones.
-    pub(crate) fn of(policies: &[(Policy, Value)], typed: &Typed) -> Result<Self, String> {
+    pub(crate) fn of(
+        policies: &[(Policy, Value)],
+        looks: &HashMap<String, Looks>,
+        typed: &Typed,
+    ) -> Result<Self, String> {
         let names = Vocabulary::get().ok_or("the schema of this build lacks a name")?;
         let known = Action::ALL.into_iter().filter_map(|action| Some((action, names.action(action)?)));
         let actions: Vec<(Action, &Entity)> =
             known.chain(typed.actions().map(|entity| (Action::CallTool, entity))).collect();
         let mut selection = Self::default();
         for (policy, json) in policies {
+            let blind = looks.get(AsRef::<str>::as_ref(policy.id())).is_some_and(Looks::blind);
             let mut shortened: Vec<(Kinds, Policy)> = Vec::new();
             for (action, entity) in &actions {
                 let kinds = kinds(*action);
@@ -83,7 +93,7 @@ impl Selection {
                     shortened.push((kinds, short.clone()));
                     short
                 });
-                selection.by_action.entry(entity.uid().clone().into()).or_default().add(short)?;
+                selection.by_action.entry(entity.uid().clone().into()).or_default().add(short, blind)?;
             }
         }
         Ok(selection)
@@ -101,6 +111,35 @@ impl Selection {
         parts.map(|parts| &parts.general).into_iter().chain(named)
     }
 
+    /// Asks the policies that are certain whatever the arguments are, and tells of the others by id. Those that look into no
+    /// argument are; of the others `certain` is asked.
+    pub(crate) fn ask_certain(
+        &self,
+        ask: Ask,
+        request: &Request,
+        entities: &Entities,
+        certain: impl Fn(&str) -> bool,
+    ) -> (Verdict, Vec<&str>) {
+        let (mut verdict, mut open) = (Verdict::default(), Vec::new());
+        for bucket in self.parts(request) {
+            match ask {
+                Ask::All => verdict.add(request, &bucket.blind, entities),
+                Ask::Permits => {
+                    let permits = bucket.blind.policies().filter(|policy| policy.effect() == Effect::Permit);
+                    permits.for_each(|policy| verdict.add_one(request, policy.clone(), entities));
+                }
+            }
+            for id in &bucket.looking {
+                match bucket.get(ask).policy(&PolicyId::new(id)) {
+                    Some(policy) if certain(id) => verdict.add_one(request, policy.clone(), entities),
+                    Some(_) => open.push(id.as_str()),
+                    None => {}
+                }
+            }
+        }
+        (verdict, open)
+    }
+
     /// Asks every policy that can apply.
     pub(crate) fn ask(&self, ask: Ask, request: &Request, entities: &Entities) -> Verdict {
         let mut verdict = Verdict::default();
@@ -115,13 +154,18 @@ impl Selection {
 }
 
 impl Parts {
-    fn add(&mut self, policy: Policy) -> Result<(), String> {
+    fn add(&mut self, policy: Policy, blind: bool) -> Result<(), String> {
         let bucket = match named(&policy) {
             (None, None) => &mut self.general,
             names => self.named.entry(names).or_default(),
         };
         if policy.effect() == Effect::Permit {
             bucket.permits.add(policy.clone()).map_err(|error| error.to_string())?;
+        }
+        if blind {
+            bucket.blind.add(policy.clone()).map_err(|error| error.to_string())?;
+        } else {
+            bucket.looking.push(policy.id().to_string());
         }
         bucket.all.add(policy).map_err(|error| error.to_string())
     }
@@ -137,6 +181,13 @@ impl Bucket {
 }
 
 impl Verdict {
+    pub(crate) fn add_one(&mut self, request: &Request, policy: Policy, entities: &Entities) {
+        match PolicySet::from_policies([policy]) {
+            Ok(policies) => self.add(request, &policies, entities),
+            Err(error) => self.errors.push(error.to_string()),
+        }
+    }
+
     fn add(&mut self, request: &Request, policies: &PolicySet, entities: &Entities) {
         if policies.is_empty() {
             return;
@@ -198,7 +249,9 @@ fn kinds(action: Action) -> Kinds {
         Action::ListPrompt | Action::GetPrompt => Some("Ambit::Prompt"),
         Action::ListResource | Action::ReadResource => Some("Ambit::Resource"),
         Action::UseConnection | Action::Connect | Action::Revoke | Action::Share => Some("Ambit::Connection"),
-        Action::Administer | Action::PublishPolicy | Action::ReadPolicy | Action::ReadAudit => Some("Ambit::Org"),
+        Action::Administer | Action::PublishPolicy | Action::ReadPolicy | Action::ReadAudit => {
+            Some("Ambit::Org")
+        }
         Action::Deploy | Action::ApproveTool => None,
     };
     (principal, resource)
@@ -228,8 +281,7 @@ mod tests {
     fn what_is_settled_is_taken_out_and_no_more() {
         let short = |text: &str, action| {
             let policy = Policy::parse(Some(cedar_policy::PolicyId::new("x")), text).unwrap();
-            let short =
-                without_settled_scope(&policy, policy.to_json().unwrap(), kinds(action)).unwrap();
+            let short = without_settled_scope(&policy, policy.to_json().unwrap(), kinds(action)).unwrap();
             assert_eq!(short.annotation("advice"), Some("kept"));
             let json = short.to_json().unwrap();
             ["principal", "action", "resource"].map(|part| json[part]["op"].as_str().unwrap().to_owned())

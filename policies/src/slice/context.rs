@@ -31,10 +31,10 @@ impl Builder<'_> {
     }
 
     fn of_a_person(&mut self, action: Action, facts: &ContextFacts) -> Result<Fields, SliceError> {
-        let mut fields =
-            vec![("now", self.datetime(facts.now)?), ("org", Value::from(self.org(&facts.org)))];
+        let mut fields = vec![("now", self.datetime(facts.now)?), ("org", Value::from(self.org(&facts.org)))];
         if action == Action::ApproveCall {
-            let user = facts.user.as_ref().ok_or(SliceError::Lacking("the person for whom the agent acts"))?;
+            let user =
+                facts.user.as_ref().ok_or(SliceError::Lacking("the person for whom the agent acts"))?;
             let user = self.user(user);
             fields.push(("onBehalfOf", self.refer(&user)));
         }
@@ -57,7 +57,7 @@ impl Builder<'_> {
             fields.push(("tool", self.refer(&tool)));
         }
         if let Some(input) = input {
-            fields.push(("input", input.read(&facts.input)?));
+            fields.push(("input", input.read(&facts.input, self.known)?));
         }
         Ok(fields)
     }

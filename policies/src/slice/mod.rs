@@ -24,6 +24,7 @@ use schemas::ids::Timestamp;
 
 pub(crate) use entities::{Reach, slice_grants, tool_id};
 
+use crate::arguments::ArgumentNames;
 use crate::typed::{Misfit, Typed};
 use crate::vocabulary::Vocabulary;
 
@@ -55,7 +56,16 @@ pub(crate) struct Request {
 
 /// Makes the slice of one request.
 pub(crate) fn build(typed: &Typed, request: &DecisionRequest) -> Result<(Request, Entities), SliceError> {
-    let mut builder = Builder::new(typed)?;
+    build_knowing(typed, request, &ArgumentNames::All)
+}
+
+/// The same, though only these typed arguments are known.
+pub(crate) fn build_knowing(
+    typed: &Typed,
+    request: &DecisionRequest,
+    known: &ArgumentNames,
+) -> Result<(Request, Entities), SliceError> {
+    let mut builder = Builder { known, ..Builder::new(typed)? };
     let request = builder.request(request)?;
     let entities = builder.finish(&request)?;
     Ok((request, entities))
@@ -87,6 +97,8 @@ type Fields = Vec<(&'static str, Value)>;
 pub(crate) struct Builder<'t> {
     names: &'static Vocabulary,
     typed: &'t Typed,
+    /// Which typed arguments are known.
+    known: &'t ArgumentNames,
     pub(crate) entities: Vec<Entity>,
     pub(crate) present: Vec<EntityUID>,
     referenced: Vec<EntityUID>,
@@ -100,6 +112,7 @@ impl<'t> Builder<'t> {
         Ok(Self {
             names,
             typed,
+            known: &ArgumentNames::All,
             entities: Vec::with_capacity(8),
             present: Vec::with_capacity(8),
             referenced: Vec::with_capacity(8),
