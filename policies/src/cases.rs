@@ -145,7 +145,10 @@ impl CaseFile {
     }
 
     /// The base with the facts of a case.
-    fn request(&self, case: &Case) -> Result<DecisionRequest, CaseError> {
+    ///
+    /// # Errors
+    /// A pointer leads nowhere, or the facts make no request.
+    pub fn request(&self, case: &Case) -> Result<DecisionRequest, CaseError> {
         let mut facts = self.base.clone();
         for (pointer, value) in &case.set {
             place(&mut facts, pointer, value)

@@ -8,6 +8,7 @@
 //! | `typed` | which of them by their types, and what are those? |
 //! | [`cases`] | does a set decide as its authors expect? |
 //! | [`decision`] | may this agent do this to that, here and now? |
+//! | [`export`] | what is Cedar shown, in the formats of its own tools? |
 //! | [`foresight`] | what is decided for certain, though some arguments are not known yet? |
 //! | [`listing`] | which of these may this agent see? |
 //!
@@ -21,6 +22,7 @@
 pub mod arguments;
 pub mod cases;
 pub mod decision;
+pub mod export;
 pub mod foresight;
 pub mod listing;
 pub mod publish;
