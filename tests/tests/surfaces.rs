@@ -306,10 +306,8 @@ async fn judgement(scene: &Scene) {
     let key = scene.operator.must(Method::POST, "/agents/worker/keys", json!({ "user": "grace" })).await;
     let for_grace = scene.operator.client("main", key["key"].as_str().unwrap());
     let answer = for_grace.call("fixture__delete_everything", json!({})).await;
-    assert!(
-        answer["error"]["message"].as_str().unwrap().contains("approval"),
-        "destructive needs approval: {answer}"
-    );
+    let asked = &answer["result"]["inputRequests"]["ambit_approval"]["params"];
+    assert!(asked["url"].as_str().unwrap().contains("/approve/apr_"), "destructive needs approval: {answer}");
     scene.operator.must(Method::PUT, path, json!({ "state": "quarantined", "flags": flags })).await;
     let names = scene.agent.names("tools/list", "tools", "name").await;
     assert!(!names.contains(&"fixture__delete_everything".to_owned()), "what is not approved is not listed");
