@@ -503,6 +503,41 @@ pub struct ContextFacts {
     /// The tool that a connection is used for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<Box<ToolFacts>>,
+    /// What a publication does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publication: Option<Publication>,
+}
+
+/// What a publication of policies does, beyond adding permits.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct Publication {
+    /// A forbid that was there is gone, or is not the same any more.
+    #[serde(default)]
+    pub removes_forbid: bool,
+    /// Who proposed it, if another accepts it now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposed_by: Option<UserFacts>,
+    /// Somebody who is alone says so, and why, on record.
+    #[serde(default)]
+    pub break_glass: bool,
+}
+
+impl ContextFacts {
+    /// Nothing but when and where.
+    pub fn at(now: Timestamp, org: OrgFacts) -> Self {
+        Self {
+            now,
+            org,
+            user: None,
+            token_scopes: BTreeSet::new(),
+            taint: BTreeSet::new(),
+            approval: None,
+            args: BTreeMap::new(),
+            input: BTreeMap::new(),
+            tool: None,
+            publication: None,
+        }
+    }
 }
 
 /// A verified approval.

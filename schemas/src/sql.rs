@@ -25,6 +25,12 @@ pub const MIGRATIONS: &[Migration] = &[
         up: include_str!("../sql/0002_approvals.up.sql"),
         down: include_str!("../sql/0002_approvals.down.sql"),
     },
+    Migration {
+        version: 3,
+        name: "people and policies",
+        up: include_str!("../sql/0003_people_and_policies.up.sql"),
+        down: include_str!("../sql/0003_people_and_policies.down.sql"),
+    },
 ];
 
 impl Migration {
@@ -56,7 +62,7 @@ mod tests {
                 let first =
                     statement.lines().find(|line| !line.starts_with("--") && !line.is_empty()).unwrap();
                 assert!(
-                    ["CREATE", "DROP", "ALTER"].iter().any(|verb| first.starts_with(verb)),
+                    ["CREATE", "DROP", "ALTER", "INSERT"].iter().any(|verb| first.starts_with(verb)),
                     "{statement}"
                 );
             }

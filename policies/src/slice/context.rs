@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use cedar_policy_core::ast::{Context, Entity, PartialValue, Value};
 use cedar_policy_core::extensions::Extensions;
-use schemas::decision::{Action, ContextFacts};
+use schemas::decision::{Action, ContextFacts, Publication};
 use schemas::ids::Timestamp;
 
 use super::entities::strings;
@@ -37,6 +37,16 @@ impl Builder<'_> {
                 facts.user.as_ref().ok_or(SliceError::Lacking("the person for whom the agent acts"))?;
             let user = self.user(user);
             fields.push(("onBehalfOf", self.refer(&user)));
+        }
+        if action == Action::PublishPolicy {
+            let publication = facts.publication.as_ref();
+            let says = |what: fn(&Publication) -> bool| Value::from(publication.is_some_and(what));
+            fields.push(("removesForbid", says(|publication| publication.removes_forbid)));
+            fields.push(("breakGlass", says(|publication| publication.break_glass)));
+            if let Some(person) = publication.and_then(|publication| publication.proposed_by.as_ref()) {
+                let person = self.user(person);
+                fields.push(("proposedBy", self.refer(&person)));
+            }
         }
         Ok(fields)
     }

@@ -103,6 +103,7 @@ pub fn context() -> ContextFacts {
         args: BTreeMap::new(),
         input: BTreeMap::new(),
         tool: None,
+        publication: None,
     }
 }
 
