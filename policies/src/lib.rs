@@ -25,6 +25,7 @@ pub mod decision;
 pub mod export;
 pub mod foresight;
 pub mod listing;
+pub mod problem;
 pub mod publish;
 pub mod source;
 
@@ -39,7 +40,8 @@ pub use arguments::{AmbiguousArgument, ArgumentNames};
 pub use decision::{Denial, Permit, decide, decide_beside, replay};
 pub use foresight::{Foresight, Known, foresee};
 pub use listing::{ListRequest, decide_many};
-pub use publish::{CompiledSet, Problem, PublishError, compile};
+pub use problem::Problem;
+pub use publish::{CompiledSet, PublishError, compile};
 pub use source::{PolicySource, SourceFile, built_in};
 
 #[cfg(test)]

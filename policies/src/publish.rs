@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::arguments::ArgumentNames;
 use crate::inspect::{self, Looks};
+use crate::problem::Problem;
 use crate::selection::Selection;
 use crate::source::{PolicySource, SourceFile};
 use crate::typed::{self, Extended, InputNames, Typed};
@@ -104,29 +105,6 @@ impl PublishError {
             Self::Refused(problems) => problems,
             Self::Ours(_) => &[],
         }
-    }
-}
-
-/// One error of an author, with its place.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Problem {
-    /// The file.
-    pub file: String,
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// What is wrong, and how to put it right.
-    pub message: String,
-    /// The line of the source.
-    pub source_line: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, line, column, message, source_line } = self;
-        let indent = " ".repeat(column.saturating_sub(1));
-        write!(f, "{file}:{line}:{column}: {message}\n  | {source_line}\n  | {indent}^")
     }
 }
 
@@ -342,23 +320,15 @@ fn start_of(loc: Option<&cedar_policy_core::parser::Loc>) -> usize {
 }
 
 fn located(file: &SourceFile, error: &dyn miette::Diagnostic) -> Problem {
-    let offset = error.labels().and_then(|mut labels| labels.next()).map_or(0, |label| label.offset());
+    let label = error.labels().and_then(|mut labels| labels.next());
+    let place = label.map_or(0..0, |label| label.offset()..label.offset().saturating_add(label.len()));
     let message = match error.help() {
         Some(help) => format!("{error} ({help})"),
         None => error.to_string(),
     };
-    problem(file, offset, message)
+    Problem::at(file, place, message)
 }
 
 fn problem(file: &SourceFile, offset: usize, message: String) -> Problem {
-    let before = file.text.get(..offset).unwrap_or(&file.text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let rest = file.text.get(line_start..).unwrap_or_default();
-    Problem {
-        file: file.name.clone(),
-        line: before.matches('\n').count() + 1,
-        column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
-        message,
-        source_line: rest.lines().next().unwrap_or_default().to_owned(),
-    }
+    Problem::at(file, offset..offset, message)
 }
