@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tests::door::Answer;
 use tests::hermetic::{CALL_LIMIT, Hermetic, settle};
@@ -150,6 +150,98 @@ async fn reap(scene: &Hermetic, what: &str) {
     platform.fail(None);
     scene.memory.gateway.tick(platform).await.unwrap();
     assert_eq!((scene.open(), scene.due()), (0, 0), "{what}: an intent has not exactly one outcome");
+}
+
+/// A call that a person has to approve: whatever fails, it is made once at most, and never without an intent.
+#[test]
+fn approved_calls_are_interrupted() {
+    run(async {
+        let (mut scene, operator, _) = scene().await;
+        let flags = json!({ "destructive": true, "openWorld": false });
+        let path = "/servers/fake/tools/echo";
+        operator.must(Method::PUT, path, json!({ "state": "approved", "flags": flags })).await;
+        operator.must(Method::PUT, "/users/grace", json!({})).await;
+        let key = operator.must(Method::POST, "/agents/worker/keys", json!({ "user": "grace" })).await;
+        let mut agent = operator.client("main", key["key"].as_str().unwrap());
+
+        let asking = Box::pin(approvals(&mut scene, &operator, &mut agent, Approved::Not, None)).await;
+        let using = Box::pin(approvals(&mut scene, &operator, &mut agent, Approved::First, None)).await;
+        for (approved, steps) in [(Approved::Not, asking), (Approved::First, using)] {
+            for step in 0..steps {
+                for moment in [Moment::Before, Moment::After] {
+                    let fault = Some((step, moment));
+                    Box::pin(approvals(&mut scene, &operator, &mut agent, approved, fault)).await;
+                }
+            }
+        }
+        println!("asking: {asking} steps, an approved call: {using} steps");
+        assert!(asking >= 2 && using >= 5, "{asking} {using}");
+    });
+}
+
+/// Whether a call was approved before it is interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Approved {
+    Not,
+    First,
+}
+
+/// One call from its question to its end, with a fault in the first answer after the approval (or in the question). Answers how many
+/// steps the interrupted part has.
+async fn approvals(
+    scene: &mut Hermetic,
+    operator: &Operator,
+    agent: &mut Client,
+    approved: Approved,
+    fault: Option<(usize, Moment)>,
+) -> usize {
+    let what = format!("{approved:?}, {fault:?}");
+    scene.restart();
+    agent.door = scene.door();
+    let platform = scene.memory.platform.clone();
+    // Another call each time, so that no approval of another turn is good for it.
+    let said = format!("{what} {}", tests::programs::unique("x"));
+    let params = json!({ "name": "echo", "arguments": { "text": said } });
+    if approved == Approved::First {
+        let asked = well_formed(ask(agent, Era::Modern, "tools/call", &params).await, &what).await;
+        approve(operator, &asked).await;
+    }
+    let before = scene.mark();
+    platform.fail(fault);
+    let first = well_formed(ask(agent, Era::Modern, "tools/call", &params).await, &what).await;
+    settle().await;
+    let steps = platform.asked().len();
+    platform.fail(None);
+    if fault.is_none() {
+        assert_eq!(first["result"].get("content").is_some(), approved == Approved::First, "{what}: {first}");
+    }
+    // Without another approval: however often it is repeated, it is made once at most, and not at all without one.
+    let mut last = first;
+    for _ in 0..2 {
+        last = well_formed(ask(agent, Era::Modern, "tools/call", &params).await, &what).await;
+        settle().await;
+    }
+    let once = usize::from(approved == Approved::First);
+    assert!(scene.heard("tools/call") <= once, "{what}: made {} times", scene.heard("tools/call"));
+    let sent = scene.sent();
+    assert!(sent.iter().all(|sent| sent.intents == before + 1), "{what}: without an intent: {sent:?}");
+    // The next approval is as good as the first.
+    let heard = scene.heard("tools/call");
+    approve(operator, &last).await;
+    let done = well_formed(ask(agent, Era::Modern, "tools/call", &params).await, &what).await;
+    settle().await;
+    assert_eq!(
+        (&done["result"]["content"][0]["text"], scene.heard("tools/call")),
+        (&json!(said), heard + 1),
+        "{what}"
+    );
+    steps
+}
+
+async fn approve(operator: &Operator, asked: &Value) {
+    let url = &asked["result"]["inputRequests"]["ambit_approval"]["params"]["url"];
+    let id = url.as_str().unwrap_or_else(|| panic!("nobody is asked: {asked}")).rsplit_once('/').unwrap().1;
+    operator.must(Method::POST, &format!("/approvals/{id}"), json!({ "decision": "approve" })).await;
 }
 
 #[test]
