@@ -4,13 +4,13 @@ mod approval;
 
 pub(crate) use approval::{Brought, Prospect, Reply, Round, Settled, ToolCall};
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use policies::{CompiledSet, Denial, Permit};
 use schemas::audit::Subject;
 use schemas::decision::{
-    Action, AgentFacts, Approval, ContextFacts, DecisionRequest, Grants, ItemFacts, ResourceFacts,
+    Action, AgentFacts, Approval, ContextFacts, DecisionRequest, Grants, ItemFacts, Principal, ResourceFacts,
 };
 use schemas::ids::Sha256Hex;
 use schemas::names::{OrgName, ToolboxName};
@@ -143,28 +143,68 @@ impl<P: Platform> Visit<'_, P> {
         AgentFacts { grants, ..self.caller.agent.clone() }
     }
 
-    /// The circumstances. `arguments` are shown to the policies as far as these look into them.
-    pub(crate) fn context(&self, arguments: Option<&str>) -> Result<ContextFacts, Refusal> {
-        let names = self.policies.argument_names();
-        let args = match arguments {
-            Some(arguments) if !matches!(names, policies::ArgumentNames::None) => {
-                let value: serde_json::Value = serde_json::from_str(arguments).unwrap_or_default();
-                names.select(&value).map_err(|error| Refusal::Unknown(error.to_string()))?
-            }
-            _ => std::collections::BTreeMap::new(),
-        };
-        Ok(ContextFacts {
-            now: self.platform.now(),
-            org: self.toolbox.org.clone(),
+    /// The circumstances of a request without arguments.
+    pub(crate) fn context(&self) -> ContextFacts {
+        ContextFacts {
             user: self.caller.user.clone(),
             token_scopes: self.caller.scopes.clone(),
-            taint: BTreeSet::new(),
-            approval: None,
-            args,
+            ..ContextFacts::at(self.platform.now(), self.toolbox.org.clone())
+        }
+    }
+
+    /// What the policies are asked about a call of a tool. They are shown its arguments as far as they look into them; an approval is
+    /// one that was verified, or one that is only supposed.
+    pub(crate) fn tool_request(
+        &self,
+        server: &Server,
+        tool: &Tool,
+        arguments: Option<&str>,
+        approval: Option<Approval>,
+    ) -> Result<DecisionRequest, Refusal> {
+        let facts = tool.facts(server.facts(&self.toolbox));
+        let mut context = ContextFacts { approval, ..self.context() };
+        if let Some(arguments) = arguments
+            && self.policies.looks_into(&facts)
+        {
+            let value = serde_json::from_str(arguments).unwrap_or_default();
+            context.args = self.select(&value)?;
+            context.input = self.policies.select_input(&facts, &value);
+        }
+        let principal = self.principal([server].into_iter(), [(server, tool)].into_iter());
+        Ok(DecisionRequest {
+            principal: Principal::Agent(principal),
+            action: Action::CallTool,
+            resource: ResourceFacts::Tool(facts),
+            context,
         })
     }
 
-    /// Step 4 for one tool. An approval is one that was verified, or one that is only supposed.
+    /// What the policies are asked about one prompt or resource.
+    pub(crate) fn item_request(
+        &self,
+        action: Action,
+        server: &Server,
+        name: &str,
+        arguments: Option<&str>,
+    ) -> Result<DecisionRequest, Refusal> {
+        let mut context = self.context();
+        if let Some(arguments) = arguments {
+            context.args = self.select(&serde_json::from_str(arguments).unwrap_or_default())?;
+        }
+        let principal = self.principal([server].into_iter(), std::iter::empty());
+        Ok(DecisionRequest {
+            principal: Principal::Agent(principal),
+            action,
+            resource: self.item(action, server, name),
+            context,
+        })
+    }
+
+    fn select(&self, arguments: &serde_json::Value) -> Result<BTreeMap<String, String>, Refusal> {
+        self.policies.argument_names().select(arguments).map_err(|error| Refusal::Unknown(error.to_string()))
+    }
+
+    /// Step 4 for one tool.
     pub(crate) fn decide_tool(
         &self,
         server: &Server,
@@ -172,13 +212,7 @@ impl<P: Platform> Visit<'_, P> {
         arguments: Option<&str>,
         approval: Option<Approval>,
     ) -> Result<Result<Permit, Denial>, Refusal> {
-        let request = DecisionRequest {
-            principal: self.principal([server].into_iter(), [(server, tool)].into_iter()),
-            action: Action::CallTool,
-            resource: ResourceFacts::Tool(tool.facts(server.facts(&self.toolbox))),
-            context: ContextFacts { approval, ..self.context(arguments)? },
-        };
-        Ok(policies::decide(&self.policies, request))
+        Ok(policies::decide(&self.policies, self.tool_request(server, tool, arguments, approval)?))
     }
 
     /// Step 4 for one prompt or resource.
@@ -189,23 +223,16 @@ impl<P: Platform> Visit<'_, P> {
         name: &str,
         arguments: Option<&str>,
     ) -> Result<Result<Permit, Denial>, Refusal> {
-        let request = DecisionRequest {
-            principal: self.principal([server].into_iter(), std::iter::empty()),
-            action,
-            resource: self.item(action, server, name),
-            context: self.context(arguments)?,
-        };
-        Ok(policies::decide(&self.policies, request))
+        Ok(policies::decide(&self.policies, self.item_request(action, server, name, arguments)?))
     }
 
     /// A prompt or resource as the policies see it.
     pub(crate) fn item(&self, action: Action, server: &Server, name: &str) -> ResourceFacts {
         let item = ItemFacts { name: name.to_owned(), server: server.facts(&self.toolbox) };
-        match action {
-            Action::ListPrompt | Action::GetPrompt => ResourceFacts::Prompt(item),
-            Action::ListResource | Action::ReadResource | Action::ListTool | Action::CallTool => {
-                ResourceFacts::Resource(item)
-            }
+        if matches!(action, Action::ListPrompt | Action::GetPrompt) {
+            ResourceFacts::Prompt(item)
+        } else {
+            ResourceFacts::Resource(item)
         }
     }
 

@@ -80,7 +80,7 @@ pub(super) async fn list<P: Platform>(
     let list = ListRequest {
         principal: visit.principal(servers.iter().map(|(server, _)| server), std::iter::empty()),
         action: kind.action,
-        context: visit.context(None)?,
+        context: visit.context(),
     };
     let mut out = format!("\"{}\":[", kind.member);
     let mut next = BTreeMap::new();

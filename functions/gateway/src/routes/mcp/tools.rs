@@ -27,7 +27,7 @@ pub(super) async fn list<P: Platform>(context: &Context<'_, P>, call: &Call<'_>)
             tools.iter().map(|(server, tool)| (server, tool)),
         ),
         action: Action::ListTool,
-        context: visit.context(None)?,
+        context: visit.context(),
     };
     let facts: Vec<_> = tools
         .iter()
