@@ -13,7 +13,7 @@ const MAY_IMPORT: [(&str, &[&str]); 8] = [
     ("policies", &["schemas"]),
     ("gateway", &["policies", "schemas"]),
     ("provisioner", &["schemas"]),
-    ("standalone", &["gateway", "provisioner", "schemas"]),
+    ("standalone", &["gateway", "policies", "provisioner", "schemas"]),
     ("cloudflare", &["gateway", "schemas"]),
     ("spin", &["gateway", "schemas"]),
     ("bundle", &[]),
@@ -37,11 +37,20 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
+/// The workspace of the tools: another Cedar, and nothing of ours.
+fn tools() -> PathBuf {
+    root().join("policies/prove")
+}
+
 /// Our packages: name, folder, and the names of what they depend on outside of tests.
 fn packages() -> Vec<(String, PathBuf, BTreeSet<String>)> {
+    packages_of(&root())
+}
+
+fn packages_of(workspace: &Path) -> Vec<(String, PathBuf, BTreeSet<String>)> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["metadata", "--no-deps", "--locked", "--offline", "--format-version", "1"])
-        .current_dir(root())
+        .current_dir(workspace)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -96,6 +105,22 @@ fn the_outside_world_has_one_door_each() {
         if there && !used {
             wrong.push(format!("`{place}` does not import `{outside}` any more: correct this test"));
         }
+    }
+    nothing(wrong);
+}
+
+/// The prover speaks Cedar because it is no part of the product: the two exchange text and share no code.
+#[test]
+fn the_tools_stand_apart() {
+    let ours: BTreeSet<String> = packages().into_iter().map(|(name, ..)| name).collect();
+    let mut wrong = Vec::new();
+    for (name, _, needed) in packages_of(&tools()) {
+        if ours.contains(&name) {
+            wrong.push(format!("the tool `{name}` is in the main workspace, too"));
+        }
+        wrong.extend(
+            needed.intersection(&ours).map(|other| format!("the tool `{name}` must not import `{other}`")),
+        );
     }
     nothing(wrong);
 }
@@ -220,13 +245,14 @@ fn these_rules_see_what_they_should() {
     );
 }
 
-/// Sources of the product, by their path from the root.
+/// Sources of the product and of the tools, by their path from the root.
 fn sources() -> Vec<(String, String)> {
     let root = root();
     let mut found = Vec::new();
     for (_, folder, _) in product() {
         walk(&folder.join("src"), &mut found);
     }
+    walk(&tools().join("src"), &mut found);
     assert!(found.len() > 50, "where are the sources?");
     let name = |path: &Path| path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
     found.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()

@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(list.lines().count(), STAGES.len());
         for (wrong, reason) in [
             (&["--only"][..], "`--only` needs a stage"),
-            (&["--only", "tests"], "`tests` is no stage: there are setup, fmt, clippy, edge, test"),
+            (&["--only", "tests"], "`tests` is no stage: there are setup, fmt, clippy, edge, tools, test"),
             (&["--quick"], "`--quick` is no option"),
         ] {
             assert_eq!(asked(wrong).err().as_deref(), Some(reason));

@@ -1,6 +1,6 @@
 //! The stages, in the order in which they find faults cheapest.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::command::{cargo, run, watch};
 use crate::report::Report;
@@ -18,7 +18,7 @@ pub(crate) struct Stage {
 
 /// All stages. Tests of whole surfaces (conformance, real clients, containers) are test binaries of package `tests`, so
 /// `test` runs them too.
-pub(crate) const STAGES: [Stage; 5] = [
+pub(crate) const STAGES: [Stage; 6] = [
     Stage {
         name: "setup",
         about: "what the others need is installed, and Docker answers",
@@ -32,6 +32,11 @@ pub(crate) const STAGES: [Stage; 5] = [
         run: edge,
     },
     Stage {
+        name: "tools",
+        about: "the prover and Cedar's own command line build, for the tests that ask them",
+        run: tools,
+    },
+    Stage {
         name: "test",
         about: "every test passes, in memory, over the surfaces and in containers",
         run: test,
@@ -41,9 +46,17 @@ pub(crate) const STAGES: [Stage; 5] = [
 const UNKNOWN: &str = "wasm32-unknown-unknown";
 const WASI: &str = "wasm32-wasip2";
 
+/// The workspace of the tools, which need another Cedar than the product.
+fn tools_workspace(root: &Path) -> PathBuf {
+    root.join("policies/prove")
+}
+
 fn fmt(root: &Path, report: &mut Report) -> Result<(), String> {
-    run(report, cargo(root, &["fmt", "--all", "--check"]))
-        .map_err(|error| format!("{error}; `cargo fmt --all` puts it right"))
+    let mut check = |workspace: &Path| {
+        run(report, cargo(workspace, &["fmt", "--all", "--check"]))
+            .map_err(|error| format!("{error}; `cargo fmt --all` in {} puts it right", workspace.display()))
+    };
+    both(check(root), check(&tools_workspace(root)))
 }
 
 fn clippy(root: &Path, report: &mut Report) -> Result<(), String> {
@@ -51,10 +64,12 @@ fn clippy(root: &Path, report: &mut Report) -> Result<(), String> {
     let native = ["clippy", "--locked", "--workspace", "--exclude", "cloudflare", "--all-targets"];
     let edge = ["clippy", "--locked", "--package", "cloudflare", "--target", UNKNOWN];
     let deny = ["--", "-D", "warnings"];
-    both(
+    let tools = ["clippy", "--locked", "--all-targets"];
+    let product = both(
         run(report, cargo(root, &[&native[..], &deny].concat())),
         run(report, cargo(root, &[&edge[..], &deny].concat())),
-    )
+    );
+    both(product, run(report, cargo(&tools_workspace(root), &[&tools[..], &deny].concat())))
 }
 
 fn edge(root: &Path, report: &mut Report) -> Result<(), String> {
@@ -63,6 +78,12 @@ fn edge(root: &Path, report: &mut Report) -> Result<(), String> {
     run(report, cargo(root, &[&core[..], &["--package", "cloudflare", "--target", UNKNOWN]].concat()))?;
     run(report, cargo(root, &[&core[..], &["--target", WASI]].concat()))?;
     run(report, cargo(root, &["run", "--locked", "--package", "bundle"]))
+}
+
+fn tools(root: &Path, report: &mut Report) -> Result<(), String> {
+    let build = ["build", "--locked", "--package", "prove", "--package", "cedar-policy-cli"];
+    let programs = ["--bin", "ambit-prove", "--bin", "cedar"];
+    run(report, cargo(&tools_workspace(root), &[&build[..], &programs].concat()))
 }
 
 fn test(root: &Path, report: &mut Report) -> Result<(), String> {
