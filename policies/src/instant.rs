@@ -25,6 +25,11 @@ pub(crate) fn text(at: Timestamp) -> Option<String> {
     Some(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}Z"))
 }
 
+/// A time as people write it (RFC 3339).
+pub(crate) fn read(text: &str) -> Option<Timestamp> {
+    chrono::DateTime::parse_from_rfc3339(text).ok().map(|at| Timestamp(at.timestamp_millis()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@
 //! | [`arguments`] | which arguments of a call do the policies look into, as text? |
 //! | `typed` | which of them by their types, and what are those? |
 //! | [`cases`] | does a set decide as its authors expect? |
+//! | `check` | what else is wrong with an author's files? (feature `author`) |
 //! | [`decision`] | may this agent do this to that, here and now? |
 //! | [`export`] | what is Cedar shown, in the formats of its own tools? |
 //! | [`foresight`] | what is decided for certain, though some arguments are not known yet? |
@@ -21,6 +22,8 @@
 
 pub mod arguments;
 pub mod cases;
+#[cfg(feature = "author")]
+pub mod check;
 pub mod decision;
 pub mod export;
 pub mod foresight;
@@ -29,6 +32,7 @@ pub mod problem;
 pub mod publish;
 pub mod source;
 
+mod clauses;
 mod inspect;
 mod instant;
 mod selection;
