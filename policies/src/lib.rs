@@ -45,7 +45,7 @@ pub use decision::{Denial, Permit, decide, decide_beside, replay};
 pub use foresight::{Foresight, Known, foresee};
 pub use listing::{ListRequest, decide_many};
 pub use problem::Problem;
-pub use publish::{CompiledSet, PublishError, compile};
+pub use publish::{CompiledSet, PublishError, compile, forbids_lost};
 pub use source::{PolicySource, SourceFile, built_in};
 
 #[cfg(test)]

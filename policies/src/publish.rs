@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use cedar_policy::{ActionConstraint, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{ActionConstraint, Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use schemas::decision::ToolFacts;
 use schemas::ids::Sha256Hex;
 use schemas::inventory::ToolDefinition;
@@ -77,13 +77,26 @@ impl CompiledSet {
     /// Whether a policy permits.
     pub(crate) fn is_permit(&self, id: &str) -> bool {
         let policy = self.policies.policy(&PolicyId::new(id));
-        policy.is_some_and(|policy| policy.effect() == cedar_policy::Effect::Permit)
+        policy.is_some_and(|policy| policy.effect() == Effect::Permit)
     }
 
     /// The text of a policy, for explaining a decision to whoever may read policies.
     pub fn policy_text(&self, id: &str) -> Option<String> {
         self.policies.policy(&PolicyId::new(id)).map(ToString::to_string)
     }
+}
+
+/// The forbids of one set that are gone from another, or are not the same there: by id, sorted.
+pub fn forbids_lost(old: &CompiledSet, new: &CompiledSet) -> Vec<String> {
+    let forbids = old.policies.policies().filter(|policy| policy.effect() == Effect::Forbid);
+    let kept = |policy: &Policy| {
+        let other = new.policies.policy(policy.id());
+        other.is_some_and(|other| policy.to_json().ok() == other.to_json().ok())
+    };
+    let mut lost: Vec<String> =
+        forbids.filter(|policy| !kept(policy)).map(|policy| policy.id().to_string()).collect();
+    lost.sort();
+    lost
 }
 
 /// Why a policy set was refused.
@@ -238,7 +251,7 @@ impl<'a> Gathered<'a> {
             self.problems.push(problem(file, start, message));
             return;
         }
-        let permits = policy.effect() == cedar_policy::Effect::Permit;
+        let permits = policy.effect() == Effect::Permit;
         if permits && policy.annotation("obligation").is_some() {
             let message =
                 "an @obligation hangs on a forbid: write `forbid ... unless` what it asks for is there";

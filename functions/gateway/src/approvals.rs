@@ -1,12 +1,19 @@
 //! A person's word on one exact call: what it covers, how long it holds, and how it is given.
 
+use policies::{Denial, Permit};
 use schemas::audit::{Actor, Subject};
+use schemas::decision::{Action, ContextFacts, DecisionRequest, OrgFacts, Principal, ResourceFacts};
 use schemas::ids::{OrgId, Sha256Hex, Timestamp};
 use serde_json::Value;
 
+use crate::Gateway;
 use crate::audit::{About, Step};
+use crate::identity::manager::Manager;
 use crate::platform::{Batch, Platform, PlatformError};
 use crate::store::approvals::{self, Approval, State};
+use crate::store::callers::Credential;
+use crate::store::{people, targets};
+use crate::toolboxes::{Server, Tool};
 use crate::vault::{Purpose, Vault};
 
 /// What a policy says is needed: its `@obligation`.
@@ -102,6 +109,40 @@ fn is_exact(value: &Value) -> bool {
 pub(crate) enum Word {
     Approve,
     Refuse,
+}
+
+/// Whether the policies let somebody speak on a call: the person it is made for, or who passes on what that person said.
+pub(crate) async fn may_decide<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    manager: &Manager,
+    approval: &Approval,
+) -> Result<Result<Permit, Denial>, PlatformError> {
+    let org = OrgFacts { id: approval.org.clone(), name: approval.org_name.clone() };
+    let nobody = Credential::KeyHash(String::new());
+    let found = targets::tools(platform, &nobody, (&org.name, &approval.toolbox)).await?;
+    let gone =
+        || PlatformError::Database("the call is about something that is not there any more".to_owned());
+    let toolbox = found.toolbox.ok_or_else(gone)?;
+    let is_it =
+        |(server, tool): &&(Server, Tool)| server.name == approval.server && tool.name == approval.tool;
+    let (server, tool) = found.rest.iter().find(is_it).ok_or_else(gone)?;
+    let everybody = people::all(platform, &org).await?;
+    let set = gateway
+        .policy_set(platform, &toolbox.policy_set)
+        .await
+        .map_err(|refusal| PlatformError::Database(refusal.to_string()))?;
+    let context = ContextFacts {
+        user: everybody.into_iter().find(|person| person.name == approval.user),
+        ..ContextFacts::at(platform.now(), org)
+    };
+    let request = DecisionRequest {
+        principal: Principal::User(manager.person.clone()),
+        action: Action::ApproveCall,
+        resource: ResourceFacts::Tool(tool.facts(server.facts(&toolbox))),
+        context,
+    };
+    Ok(policies::decide(&set, request))
 }
 
 /// Takes a person's word on what waits. Answers whether it counted: the question may have been decided, or have waited too long.

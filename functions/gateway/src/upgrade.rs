@@ -1,19 +1,18 @@
 //! After an update of the product: every organisation gets the guardrails of this build, around its own policies as they are.
 
-use ::policies::PolicySource;
 use schemas::audit::Actor;
 
 use crate::audit::{self, About};
 use crate::platform::{Batch, Platform, PlatformError};
-use crate::store::policies;
+use crate::store::policies::{self, Words};
 
 /// Gives up to 100 organisations the built-in policies of this build. A set that does not check with them stays as it is, and the log
 /// says so at every start: its author has to look.
 pub(crate) async fn guardrails<P: Platform>(platform: &P) -> Result<usize, PlatformError> {
     let mut updated = 0;
     for outdated in policies::outdated(platform).await? {
-        let source = PolicySource::with_built_in(outdated.own);
-        if let Err(error) = ::policies::compile(&source) {
+        let source = &outdated.source;
+        if let Err(error) = ::policies::compile(source) {
             tracing::error!(org = %outdated.org, %error, "own policies don't check with this build's guardrails; the old set stays");
             continue;
         }
@@ -31,11 +30,17 @@ pub(crate) async fn guardrails<P: Platform>(platform: &P) -> Result<usize, Platf
             env!("CARGO_PKG_VERSION"),
             outdated.hash
         );
+        let words = Words {
+            cases: outdated.cases,
+            note: reason.clone(),
+            by: "gateway".to_owned(),
+            accepted_by: None,
+        };
         let statements = vec![
-            policies::add(&source, now)?,
+            policies::add(source, now)?,
             policies::swap(&outdated.org, &outdated.hash, &hash),
-            policies::add_history(&outdated.org, &hash, now, "gateway"),
-            audit::note_statement(platform, &about, reason)?,
+            policies::add_history(&outdated.org, &hash, now, &words)?,
+            audit::note_statement(platform, &about, reason, None)?,
         ];
         platform.sql(Batch::write(statements)).await?;
         updated += 1;

@@ -5,9 +5,11 @@
 mod outcome;
 pub(crate) mod reaper;
 mod step;
+mod told;
 
 pub(crate) use outcome::Conclusion;
 pub(crate) use step::{Step, deny_statement};
+pub(crate) use told::Told;
 
 use std::time::Duration;
 
@@ -16,7 +18,6 @@ use schemas::audit::{Actor, AuditEvent, Phase, Subject};
 use schemas::decision::DecisionRecord;
 use schemas::ids::{EventId, OrgId, Sha256Hex, Timestamp};
 
-use crate::identity::operator::Operator;
 use crate::platform::{Batch, Platform, PlatformError};
 use crate::store;
 
@@ -29,15 +30,6 @@ pub(crate) struct About {
     pub(crate) subject: Option<Subject>,
     pub(crate) arguments: Option<Sha256Hex>,
     pub(crate) traceparent: Option<String>,
-}
-
-/// Why an access may be tried at all.
-#[derive(Debug)]
-pub(crate) enum Warrant<'a> {
-    /// Policies allowed it.
-    Permits(&'a [Permit]),
-    /// The operator asked for it.
-    Operator(&'a Operator),
 }
 
 /// A durable record that an access is about to happen: nothing upstream is touched without one. It ends in an outcome, on every path:
@@ -55,15 +47,10 @@ impl<P: Platform> Intent<P> {
     pub(crate) async fn write(
         platform: &P,
         about: &About,
-        warrant: &Warrant<'_>,
+        permit: &Permit,
         longest: Duration,
     ) -> Result<Self, PlatformError> {
-        let (decision, reason) = match warrant {
-            Warrant::Permits(permits) => (permits.first().map(|permit| permit.record().clone()), None),
-            Warrant::Operator(operator) => (None, Some(format!("{} asked", operator.title()))),
-        };
-        let mut event = event(platform, about, Phase::Intent, decision);
-        event.reason = reason;
+        let event = event(platform, about, Phase::Intent, Some(permit.record().clone()));
         // A minute of grace: an outcome may still be on its way when the time is up.
         let due =
             event.at.plus(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX).saturating_add(60_000));
@@ -82,9 +69,10 @@ pub(crate) async fn deny<P: Platform>(
     platform: &P,
     about: &About,
     denial: &Denial,
-) -> Result<(), PlatformError> {
+) -> Result<EventId, PlatformError> {
     let event = event(platform, about, Phase::Denial, Some(denial.record().clone()));
-    write(platform, &event, None, Batch::write).await
+    write(platform, &event, None, Batch::write).await?;
+    Ok(event.id)
 }
 
 /// Records a refusal for which no policy was asked: there is no such thing, or not for this caller.
@@ -92,10 +80,11 @@ pub(crate) async fn refuse<P: Platform>(
     platform: &P,
     about: &About,
     reason: &str,
-) -> Result<(), PlatformError> {
+) -> Result<EventId, PlatformError> {
     let mut event = event(platform, about, Phase::Denial, None);
     event.reason = Some(reason.to_owned());
-    write(platform, &event, None, Batch::write).await
+    write(platform, &event, None, Batch::write).await?;
+    Ok(event.id)
 }
 
 /// Records something that is whole in itself.
@@ -109,13 +98,14 @@ pub(crate) async fn note<P: Platform>(
     write(platform, &event, None, Batch::write).await
 }
 
-/// The event of a note, as a statement for the same batch as the change it is about.
+/// The event of a note, as a statement for the same batch as the change it is about, with the decision that allowed it.
 pub(crate) fn note_statement<P: Platform>(
     platform: &P,
     about: &About,
     reason: String,
+    decision: Option<DecisionRecord>,
 ) -> Result<crate::platform::Statement, PlatformError> {
-    let mut event = event(platform, about, Phase::Note, None);
+    let mut event = event(platform, about, Phase::Note, decision);
     event.reason = Some(reason);
     let sealed = event.seal().map_err(|error| PlatformError::Database(error.to_string()))?;
     Ok(store::audit::insert(&event, sealed, None))

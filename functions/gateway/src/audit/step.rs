@@ -38,9 +38,10 @@ pub(crate) fn deny_statement<P: Platform>(
     about: &About,
     denial: &Denial,
     reason: &str,
-) -> Result<Statement, PlatformError> {
+) -> Result<(EventId, Statement), PlatformError> {
     let mut event = event(platform, about, Phase::Denial, Some(denial.record().clone()));
     event.reason = Some(reason.to_owned());
     let sealed = event.seal().map_err(|error| PlatformError::Database(error.to_string()))?;
-    Ok(store::audit::insert(&event, sealed, None))
+    let line = store::audit::insert(&event, sealed, None);
+    Ok((event.id, line))
 }

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use maud::{Markup, html};
+use schemas::decision::OrgFacts;
 use schemas::ids::{ApprovalId, Timestamp};
 
 use super::page::{Forms, page};
@@ -16,7 +17,8 @@ use crate::Gateway;
 use crate::approvals::{self, Arguments, Word};
 use crate::body::Body;
 use crate::error::Fault;
-use crate::identity::operator;
+use crate::identity::manager::Manager;
+use crate::identity::operator::{self, Operator};
 use crate::platform::{Platform, PlatformError};
 use crate::store::approvals::{Approval, State, find};
 use crate::vault::Purpose;
@@ -68,11 +70,11 @@ pub(super) async fn serve<P: Platform>(
         return message(StatusCode::FORBIDDEN, "This was not sent by our own page", why);
     }
     let form = Form::read(request.body());
-    let Some(proof) = prove(gateway, platform, &id, &form) else {
+    let Some((operator, proof)) = prove(gateway, platform, &id, &form) else {
         let why = if form.key.is_some() { "That is not the operator's key." } else { "You took too long." };
         return door(StatusCode::FORBIDDEN, Some(why));
     };
-    match decided(gateway, platform, &id, &form, &proof).await {
+    match decided(gateway, platform, &id, &form, (&operator, &proof)).await {
         Ok(response) => response,
         Err(error) => {
             Fault::Platform.log(&error.to_string());
@@ -91,18 +93,24 @@ fn is_own_form(gateway: &Gateway, headers: &HeaderMap) -> bool {
 }
 
 /// Whether whoever sent this form may decide. Answers the note for the next form.
-fn prove<P: Platform>(gateway: &Gateway, platform: &P, id: &ApprovalId, form: &Form) -> Option<String> {
+fn prove<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    id: &ApprovalId,
+    form: &Form,
+) -> Option<(Operator, String)> {
     let (place, now) = (format!("proof\n{id}"), platform.now());
     match (&form.key, &form.proof) {
         (Some(key), _) => {
-            operator::prove_key(platform, key).ok()?;
+            let operator = operator::prove_key(platform, key).ok()?;
             let until = now.plus(PATIENCE).0.to_string();
-            gateway.vault.seal(platform, Purpose::Approval, place.as_bytes(), until.as_bytes())
+            let note = gateway.vault.seal(platform, Purpose::Approval, place.as_bytes(), until.as_bytes())?;
+            Some((operator, note))
         }
         (None, Some(proof)) => {
             let until = gateway.vault.open(Purpose::Approval, place.as_bytes(), proof).ok()?;
             let until: i64 = std::str::from_utf8(&until).ok()?.parse().ok()?;
-            (now.0 < until).then(|| proof.clone())
+            (now.0 < until).then(|| (Operator::remembered(), proof.clone()))
         }
         (None, None) => None,
     }
@@ -114,13 +122,23 @@ async fn decided<P: Platform>(
     platform: &P,
     id: &ApprovalId,
     form: &Form,
-    proof: &str,
+    (operator, proof): (&Operator, &str),
 ) -> Result<Response<Body<P::Stream>>, PlatformError> {
     let Some(approval) = find(platform, id).await? else {
         let why = "It may have been answered long ago. Let the agent make its call again.";
         return Ok(message(StatusCode::NOT_FOUND, "Nothing waits under this link", why));
     };
     let Some(word) = form.word else { return Ok(show(gateway, platform.now(), &approval, proof)) };
+    let org = OrgFacts { id: approval.org.clone(), name: approval.org_name.clone() };
+    // Until people sign in here, it is the operator who passes on what the person said: if the policies let them.
+    let may = match Manager::operator(operator, &org) {
+        Ok(manager) => approvals::may_decide(gateway, platform, &manager, &approval).await?.is_ok(),
+        Err(_) => false,
+    };
+    if !may {
+        let why = "The policies of this organisation don't let the operator speak for people.";
+        return Ok(message(StatusCode::FORBIDDEN, "Not for the operator", why));
+    }
     let proven = ("operator", "the operator");
     if !approvals::decide(&gateway.vault, platform, &approval, word, proven).await? {
         let why = "It was decided meanwhile, or it waited for too long, or the tool has changed. Let the agent make its call again.";

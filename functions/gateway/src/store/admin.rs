@@ -13,6 +13,8 @@ use crate::toolboxes::Flags;
 pub(crate) struct Org {
     pub(crate) id: OrgId,
     pub(crate) policy_set: Sha256Hex,
+    /// A draft that is on trial beside it.
+    pub(crate) shadow_set: Option<Sha256Hex>,
 }
 
 async fn one<T>(
@@ -25,8 +27,12 @@ async fn one<T>(
 }
 
 pub(crate) async fn org(platform: &impl Platform, name: &OrgName) -> Result<Option<Org>, PlatformError> {
-    let statement = Statement::new("SELECT id, policy_set FROM orgs WHERE name = ?1", [name.as_str().into()]);
-    one(platform, statement, |row| Ok(Org { id: row.parse(0)?, policy_set: row.parse(1)? })).await
+    let sql = "SELECT id, policy_set, shadow_set FROM orgs WHERE name = ?1";
+    one(platform, Statement::new(sql, [name.as_str().into()]), |row| {
+        let shadow_set = row.maybe_text(2)?.map(|_| row.parse(2)).transpose()?;
+        Ok(Org { id: row.parse(0)?, policy_set: row.parse(1)?, shadow_set })
+    })
+    .await
 }
 
 pub(crate) async fn agent(
@@ -217,18 +223,16 @@ pub(crate) fn fill_toolbox(org: &OrgId, name: &ToolboxName, server: &ServerId, p
     )
 }
 
-pub(crate) fn grant(org: &OrgId, agent: &AgentId, resource: &str, now: Timestamp) -> Statement {
+/// `holder` is `agent:<id>`, `team:<id>` or `org:<id>`.
+pub(crate) fn grant(org: &OrgId, holder: &str, resource: &str, by: &str, now: Timestamp) -> Statement {
     Statement::new(
-        "INSERT INTO grants (agent_id, resource, org_id, granted_by, granted_at) VALUES (?1, ?2, ?3, 'operator', ?4) ON CONFLICT DO NOTHING",
-        [agent.as_str().into(), resource.into(), org.as_str().into(), now.0.into()],
+        "INSERT INTO grants (holder, resource, org_id, granted_by, granted_at) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+        [holder.into(), resource.into(), org.as_str().into(), by.into(), now.0.into()],
     )
 }
 
-pub(crate) fn revoke_grant(agent: &AgentId, resource: &str) -> Statement {
-    Statement::new(
-        "DELETE FROM grants WHERE agent_id = ?1 AND resource = ?2",
-        [agent.as_str().into(), resource.into()],
-    )
+pub(crate) fn revoke_grant(holder: &str, resource: &str) -> Statement {
+    Statement::new("DELETE FROM grants WHERE holder = ?1 AND resource = ?2", [holder.into(), resource.into()])
 }
 
 /// What a server said of itself.
@@ -255,9 +259,9 @@ pub(crate) struct LiveTool {
 /// something else (and `approved` again when it says what was approved).
 pub(crate) fn see_tool(server: &ServerId, tool: &LiveTool) -> Statement {
     Statement::new(
-        "INSERT INTO tools (server_id, name, alias, position, definition, definition_hash, live_hash, headers) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7) ON CONFLICT (server_id, name) DO UPDATE SET \
-         position = excluded.position, live_hash = excluded.live_hash, \
+        "INSERT INTO tools (server_id, name, alias, position, definition, definition_hash, live_hash, live_definition, headers) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?5, ?7) ON CONFLICT (server_id, name) DO UPDATE SET \
+         position = excluded.position, live_hash = excluded.live_hash, live_definition = excluded.live_definition, \
          state = CASE WHEN state = 'approved' AND definition_hash <> excluded.live_hash THEN 'changed' \
                       WHEN state = 'changed' AND definition_hash = excluded.live_hash THEN 'approved' ELSE state END, \
          definition = CASE WHEN state = 'new' THEN excluded.definition ELSE definition END, \
@@ -276,11 +280,11 @@ pub(crate) fn see_tool(server: &ServerId, tool: &LiveTool) -> Statement {
 }
 
 /// Approves a tool exactly as seen, with confirmed flags.
-pub(crate) fn approve_tool(server: &ServerId, tool: &LiveTool, now: Timestamp) -> Statement {
+pub(crate) fn approve_tool(server: &ServerId, tool: &LiveTool, by: &str, now: Timestamp) -> Statement {
     let flag = |flag: bool| Value::Integer(i64::from(flag));
     Statement::new(
         "UPDATE tools SET state = 'approved', definition = ?3, definition_hash = ?4, live_hash = ?4, headers = ?5, \
-         read_only = ?6, destructive = ?7, idempotent = ?8, open_world = ?9, approved_by = 'operator', approved_at = ?10 \
+         read_only = ?6, destructive = ?7, idempotent = ?8, open_world = ?9, approved_by = ?11, approved_at = ?10, approved_position = position \
          WHERE server_id = ?1 AND name = ?2",
         [
             server.as_str().into(),
@@ -293,6 +297,7 @@ pub(crate) fn approve_tool(server: &ServerId, tool: &LiveTool, now: Timestamp) -
             flag(tool.flags.idempotent),
             flag(tool.flags.open_world),
             now.0.into(),
+            by.into(),
         ],
     )
 }
@@ -315,20 +320,50 @@ pub(crate) fn judge_tool(server: &ServerId, tool: &str, flags: Flags, state: &st
     )
 }
 
-/// Name, state, pinned and live hash of every tool of a server.
+/// A tool and its pin, as managers see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Pinned {
+    pub(crate) name: String,
+    pub(crate) state: String,
+    /// SHA-256 of the approved definition, and of what the server said last.
+    pub(crate) hashes: [String; 2],
+    /// The approved definition, and what the server said last; the latter may be empty, where it was last seen by an older version.
+    pub(crate) definitions: [String; 2],
+    /// Where it stood in its server's list when it was approved, and where it stands.
+    pub(crate) positions: (Option<i64>, i64),
+    pub(crate) flags: Flags,
+}
+
+/// Every tool of a server, or one of them.
 pub(crate) async fn tools(
     platform: &impl Platform,
     server: &ServerId,
-) -> Result<Vec<[String; 4]>, PlatformError> {
-    let results = platform
-        .sql(Batch::read([Statement::new(
-            "SELECT name, state, definition_hash, live_hash FROM tools WHERE server_id = ?1 ORDER BY position",
-            [server.as_str().into()],
-        )]))
-        .await?;
+    only: Option<&str>,
+) -> Result<Vec<Pinned>, PlatformError> {
+    let sql = "SELECT name, state, definition_hash, live_hash, definition, live_definition, approved_position, position, \
+         read_only, destructive, idempotent, open_world FROM tools \
+         WHERE server_id = ?1 AND (?2 IS NULL OR name = ?2) ORDER BY position";
+    let results =
+        platform.sql(Batch::read([Statement::new(sql, [server.as_str().into(), only.into()])])).await?;
+    let text = |row: &Row, column| row.text(column).map(str::to_owned);
+    let flag = |row: &Row, column| Ok::<_, PlatformError>(row.integer(column)? == 1);
     results
         .iter()
         .flatten()
-        .map(|row| Ok([row.text(0)?.into(), row.text(1)?.into(), row.text(2)?.into(), row.text(3)?.into()]))
+        .map(|row| {
+            Ok(Pinned {
+                name: text(row, 0)?,
+                state: text(row, 1)?,
+                hashes: [text(row, 2)?, text(row, 3)?],
+                definitions: [text(row, 4)?, text(row, 5)?],
+                positions: (row.maybe_integer(6)?, row.integer(7)?),
+                flags: Flags {
+                    read_only: flag(row, 8)?,
+                    destructive: flag(row, 9)?,
+                    idempotent: flag(row, 10)?,
+                    open_world: flag(row, 11)?,
+                },
+            })
+        })
         .collect()
 }

@@ -63,17 +63,31 @@ pub(crate) fn settle(intent: &EventId) -> Statement {
     Statement::new("UPDATE audit SET due_at = NULL WHERE id = ?1", [intent.as_str().into()])
 }
 
+/// One event of an organisation.
+pub(crate) async fn event(
+    platform: &impl Platform,
+    org: &OrgId,
+    id: &EventId,
+) -> Result<Option<AuditEvent>, PlatformError> {
+    let sql = "SELECT event FROM audit WHERE org_id = ?1 AND id = ?2";
+    let statement = Statement::new(sql, [org.as_str().into(), id.as_str().into()]);
+    let results = platform.sql(Batch::read([statement])).await?;
+    super::first(&results, 0).map(|row| super::json(row, 0)).transpose()
+}
+
 /// Events of an organisation, as they are kept, in the order they were written, after a given one.
 pub(crate) async fn page(
     platform: &impl Platform,
     org: &OrgId,
     after: &str,
     limit: i64,
+    decisions: bool,
 ) -> Result<Vec<(String, String)>, PlatformError> {
     let results = platform
         .sql(Batch::read([Statement::new(
-            "SELECT leaf, event FROM audit WHERE org_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-            [org.as_str().into(), after.into(), limit.into()],
+            "SELECT leaf, event FROM audit WHERE org_id = ?1 AND id > ?2 \
+             AND (?4 = 0 OR event LIKE '%\"decision\":{%') ORDER BY id LIMIT ?3",
+            [org.as_str().into(), after.into(), limit.into(), Value::Integer(decisions.into())],
         )]))
         .await?;
     results.iter().flatten().map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))).collect()

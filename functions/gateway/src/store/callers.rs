@@ -1,5 +1,7 @@
 //! Who is behind a credential.
 
+use std::collections::BTreeSet;
+
 use schemas::decision::{AgentFacts, Grants, OrgFacts, Status, UserFacts};
 use schemas::ids::{AgentId, ApiKeyId, Timestamp};
 use schemas::names::OrgName;
@@ -45,15 +47,54 @@ macro_rules! agent_id {
 }
 pub(super) use agent_id;
 
-const BY_KEY: &str = "SELECT k.id, a.id, a.name, a.status, o.id, o.name, w.name, u.name, u.status, u.email \
-     FROM api_keys k JOIN agents a ON a.id = k.agent_id JOIN orgs o ON o.id = a.org_id \
-     LEFT JOIN users w ON w.id = a.owner_id LEFT JOIN users u ON u.id = k.user_id \
-     WHERE k.hash = ?1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?2)";
+/// The names of the teams that a member is in, with commas between; names hold none.
+macro_rules! teams {
+    ($member:literal) => {
+        concat!(
+            "(SELECT group_concat(tm.name) FROM team_reach r JOIN teams tm ON tm.id = r.team_id WHERE r.member = ",
+            $member,
+            ")"
+        )
+    };
+}
+pub(super) use teams;
 
-const BY_TOKEN: &str = "SELECT '', a.id, a.name, a.status, o.id, o.name, w.name, u.name, u.status, u.email \
-     FROM agents a JOIN orgs o ON o.id = a.org_id \
+/// The roles of user `u`, with commas between.
+macro_rules! roles {
+    () => {
+        "(SELECT group_concat(ur.role) FROM user_roles ur WHERE ur.user_id = u.id)"
+    };
+}
+pub(super) use roles;
+
+macro_rules! columns {
+    ($key:literal) => {
+        concat!(
+            "SELECT ",
+            $key,
+            ", a.id, a.name, a.status, o.id, o.name, w.name, u.name, u.status, u.email, ",
+            teams!("'agent:' || a.id"),
+            ", ",
+            teams!("'user:' || u.id"),
+            ", ",
+            roles!()
+        )
+    };
+}
+
+const BY_KEY: &str = concat!(
+    columns!("k.id"),
+    " FROM api_keys k JOIN agents a ON a.id = k.agent_id JOIN orgs o ON o.id = a.org_id \
+     LEFT JOIN users w ON w.id = a.owner_id LEFT JOIN users u ON u.id = k.user_id \
+     WHERE k.hash = ?1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?2)"
+);
+
+const BY_TOKEN: &str = concat!(
+    columns!("''"),
+    " FROM agents a JOIN orgs o ON o.id = a.org_id \
      LEFT JOIN users w ON w.id = a.owner_id LEFT JOIN users u ON u.org_id = o.id AND u.name = ?3 \
-     WHERE o.name = ?1 AND a.oauth_client = ?2";
+     WHERE o.name = ?1 AND a.oauth_client = ?2"
+);
 
 /// What the database says of a credential.
 #[derive(Debug, Clone)]
@@ -84,6 +125,8 @@ pub(super) fn known(row: &Row) -> Result<Known, PlatformError> {
             org: org.clone(),
             status: super::word::<Status>(row, 8)?,
             email: row.text(9)?.to_owned(),
+            teams: names(row, 11)?,
+            roles: names(row, 12)?,
         }),
     };
     Ok(Known {
@@ -94,10 +137,25 @@ pub(super) fn known(row: &Row) -> Result<Known, PlatformError> {
             status: super::word(row, 3)?,
             org,
             owner: if row.maybe_text(6)?.is_some() { Some(row.parse(6)?) } else { None },
+            teams: names(row, 10)?,
             grants: Grants::default(),
         },
         user,
     })
+}
+
+/// Names with commas between.
+pub(super) fn names<T>(row: &Row, column: usize) -> Result<BTreeSet<T>, PlatformError>
+where
+    T: std::str::FromStr<Err = schemas::ParseError> + Ord,
+{
+    let text = row.maybe_text(column)?.unwrap_or_default();
+    let names = text.split(',').filter(|name| !name.is_empty());
+    names
+        .map(|name| {
+            name.parse().map_err(|error: schemas::ParseError| PlatformError::Database(error.to_string()))
+        })
+        .collect()
 }
 
 /// An issuer whose tokens an organisation accepts.

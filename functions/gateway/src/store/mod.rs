@@ -4,8 +4,11 @@ pub(crate) mod admin;
 pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod callers;
+pub(crate) mod inventory;
 pub(crate) mod migrations;
+pub(crate) mod people;
 pub(crate) mod policies;
+pub(crate) mod proposals;
 pub(crate) mod targets;
 
 use crate::platform::{PlatformError, Row, Rows};

@@ -8,22 +8,35 @@ use super::callers::{Credential, Known, agent_id, known, statement};
 use crate::platform::{Batch, Platform, PlatformError, Row, Rows, Statement, Value};
 use crate::toolboxes::{Flags, Place, Server, Tool, Toolbox, names};
 
+/// Whether a resource is granted to the agent, to one of its teams, or to its organisation. The holders do not depend on the row: SQLite
+/// finds them once for a statement.
+macro_rules! granted {
+    ($resource:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM grants g WHERE g.resource = ",
+            $resource,
+            " AND g.holder IN (SELECT 'agent:' || ",
+            agent_id!(),
+            " UNION ALL SELECT 'org:' || h.id FROM orgs h WHERE h.name = ?4 \
+             UNION ALL SELECT 'team:' || r.team_id FROM team_reach r WHERE r.member = 'agent:' || ",
+            agent_id!(),
+            "))"
+        )
+    };
+}
+
 /// `?1` to `?3` name the agent, `?4` the organisation, `?5` the toolbox.
 const TOOLBOX: &str = concat!(
-    "SELECT o.id, o.name, t.id, t.name, o.policy_set, \
-     EXISTS (SELECT 1 FROM grants g WHERE g.agent_id = ",
-    agent_id!(),
-    " AND g.resource = 'toolbox:' || t.id) \
-     FROM orgs o JOIN toolboxes t ON t.org_id = o.id WHERE o.name = ?4 AND t.name = ?5"
+    "SELECT o.id, o.name, t.id, t.name, o.policy_set, ",
+    granted!("'toolbox:' || t.id"),
+    ", o.shadow_set FROM orgs o JOIN toolboxes t ON t.org_id = o.id WHERE o.name = ?4 AND t.name = ?5"
 );
 
 macro_rules! server_columns {
     () => {
         concat!(
-            "SELECT s.id, s.name, ts.prefix, s.workload, s.url, s.status, s.trust, \
-             EXISTS (SELECT 1 FROM grants g WHERE g.agent_id = ",
-            agent_id!(),
-            " AND g.resource = 'server:' || s.id)"
+            "SELECT s.id, s.name, ts.prefix, s.workload, s.url, s.status, s.trust, ",
+            granted!("'server:' || s.id")
         )
     };
 }
@@ -31,10 +44,8 @@ macro_rules! server_columns {
 macro_rules! tool_columns {
     () => {
         concat!(
-            ", x.name, x.alias, x.definition_hash, x.state, x.read_only, x.destructive, x.idempotent, x.open_world, x.headers, \
-             EXISTS (SELECT 1 FROM grants g WHERE g.agent_id = ",
-            agent_id!(),
-            " AND g.resource = 'tool:' || s.id || '/' || x.name)"
+            ", x.name, x.alias, x.definition_hash, x.state, x.read_only, x.destructive, x.idempotent, x.open_world, x.headers, ",
+            granted!("'tool:' || s.id || '/' || x.name")
         )
     };
 }
@@ -218,6 +229,7 @@ fn read_toolbox(results: &[Rows]) -> Result<Option<Toolbox>, PlatformError> {
                 name: row.parse(3)?,
                 policy_set: row.parse(4)?,
                 granted: row.integer(5)? == 1,
+                shadow_set: if row.maybe_text(6)?.is_some() { Some(row.parse(6)?) } else { None },
             })
         })
         .transpose()

@@ -18,6 +18,8 @@ pub(crate) struct Toolbox {
     pub(crate) org: OrgFacts,
     /// The organisation's policy set.
     pub(crate) policy_set: Sha256Hex,
+    /// A draft that is on trial beside it.
+    pub(crate) shadow_set: Option<Sha256Hex>,
     /// Whether the caller was granted all of it.
     pub(crate) granted: bool,
 }

@@ -3,7 +3,7 @@
 
 use policies::{Denial, Permit};
 use schemas::decision::Approval;
-use schemas::ids::{ApprovalId, Timestamp};
+use schemas::ids::{ApprovalId, EventId, Timestamp};
 
 use super::{Refusal, Visit, unknown};
 use crate::approvals::{Arguments, HOLDS, OBLIGATION, WAITS};
@@ -150,15 +150,21 @@ impl<P: Platform> Visit<'_, P> {
         Ok(Settled::Stopped(told.to_owned()))
     }
 
-    async fn note_denial(&self, about: &About, denial: &Denial, reason: &str) -> Result<(), PlatformError> {
-        let line = deny_statement(self.platform, about, denial, reason)?;
-        self.platform.sql(Batch::write(vec![line])).await.map(drop)
+    async fn note_denial(
+        &self,
+        about: &About,
+        denial: &Denial,
+        reason: &str,
+    ) -> Result<EventId, PlatformError> {
+        let (event, line) = deny_statement(self.platform, about, denial, reason)?;
+        self.platform.sql(Batch::write(vec![line])).await?;
+        Ok(event)
     }
 
     async fn refuse(&self, about: &About, denial: &Denial, reason: &str) -> Result<Refusal, Refusal> {
-        self.note_denial(about, denial, reason).await?;
+        let event = self.note_denial(about, denial, reason).await?;
         let name = about.subject.as_ref().and_then(|subject| subject.name.as_deref()).unwrap_or_default();
-        Ok(unknown(&about.method, name))
+        Ok(unknown(&about.method, name, event))
     }
 }
 
@@ -238,13 +244,10 @@ impl<P: Platform> Settling<'_, '_, P> {
         let id = ApprovalId::mint(now, random);
         let step =
             self.step("approval.request", format!("{id}: a person is asked to approve of this call"))?;
-        let results = platform
-            .sql(Batch::write(vec![
-                store::ask(&self.bound, &id, sealed, (now, now.plus(WAITS)), &step.id),
-                step.line,
-                deny_statement(*platform, self.call.about, denial, "the call waits for an approval")?,
-            ]))
-            .await?;
+        let (_, refused) =
+            deny_statement(*platform, self.call.about, denial, "the call waits for an approval")?;
+        let asked = store::ask(&self.bound, &id, sealed, (now, now.plus(WAITS)), &step.id);
+        let results = platform.sql(Batch::write(vec![asked, step.line, refused])).await?;
         Ok(Settled::Ask(store::asked(&results)?))
     }
 
@@ -252,7 +255,7 @@ impl<P: Platform> Settling<'_, '_, P> {
         let platform = self.visit.platform;
         let step = self.step("approval.refuse", format!("{id}: declined in the client"))?;
         let now = platform.now();
-        let line = deny_statement(platform, self.call.about, denial, DECLINED)?;
+        let (_, line) = deny_statement(platform, self.call.about, denial, DECLINED)?;
         let withdraw = store::withdraw(&self.bound, id, (now, now.plus(HOLDS)), &step.id);
         platform.sql(Batch::write(vec![withdraw, step.line, line])).await?;
         Ok(Settled::Stopped(DECLINED.to_owned()))

@@ -12,11 +12,11 @@ use schemas::audit::Subject;
 use schemas::decision::{
     Action, AgentFacts, Approval, ContextFacts, DecisionRequest, Grants, ItemFacts, Principal, ResourceFacts,
 };
-use schemas::ids::Sha256Hex;
+use schemas::ids::{EventId, Sha256Hex};
 use schemas::names::{OrgName, ToolboxName};
 
 use crate::Gateway;
-use crate::audit::{self, About, Intent, Warrant};
+use crate::audit::{self, About, Intent};
 use crate::identity::{self, Caller, IdentityError};
 use crate::platform::{Platform, PlatformError};
 use crate::store;
@@ -34,8 +34,12 @@ pub(crate) enum Refusal {
     #[error("no toolbox `{0}` for this agent")]
     NoToolbox(String),
     /// There is no such thing, or it is not for this caller: told alike.
-    #[error("unknown {0}")]
-    Unknown(String),
+    #[error("unknown {what}")]
+    Unknown {
+        what: String,
+        /// Where the trail has the reason; nowhere for what was not even asked about.
+        reference: Option<EventId>,
+    },
     /// Policies or records are out of reach, so nothing may happen.
     #[error("the gateway can't decide or record at the moment; nothing was done, try again")]
     Platform(String),
@@ -55,6 +59,8 @@ pub(crate) struct Visit<'g, P: Platform> {
     pub(crate) caller: Caller,
     pub(crate) toolbox: Toolbox,
     pub(crate) policies: Rc<CompiledSet>,
+    /// A draft on trial: it decides beside the policies, and only for the record.
+    pub(crate) shadow: Option<Rc<CompiledSet>>,
     pub(crate) traceparent: Option<String>,
 }
 
@@ -98,7 +104,13 @@ pub(crate) async fn enter<'g, P: Platform, T>(
         }
     };
     let policies = gateway.policy_set(platform, &toolbox.policy_set).await?;
-    Ok((Visit { gateway, platform, caller, toolbox, policies, traceparent: address.traceparent }, found.rest))
+    let shadow = match &toolbox.shadow_set {
+        // A draft that can't be had is no reason to stop anybody's work.
+        Some(hash) => gateway.policy_set(platform, hash).await.ok(),
+        None => None,
+    };
+    let traceparent = address.traceparent;
+    Ok((Visit { gateway, platform, caller, toolbox, policies, shadow, traceparent }, found.rest))
 }
 
 impl<P: Platform> Visit<'_, P> {
@@ -164,11 +176,11 @@ impl<P: Platform> Visit<'_, P> {
         let facts = tool.facts(server.facts(&self.toolbox));
         let mut context = ContextFacts { approval, ..self.context() };
         if let Some(arguments) = arguments
-            && self.policies.looks_into(&facts)
+            && self.sets().any(|set| set.looks_into(&facts))
         {
             let value = serde_json::from_str(arguments).unwrap_or_default();
             context.args = self.select(&value)?;
-            context.input = self.policies.select_input(&facts, &value);
+            context.input = self.sets().flat_map(|set| set.select_input(&facts, &value)).collect();
         }
         let principal = self.principal([server].into_iter(), [(server, tool)].into_iter());
         Ok(DecisionRequest {
@@ -201,7 +213,23 @@ impl<P: Platform> Visit<'_, P> {
     }
 
     fn select(&self, arguments: &serde_json::Value) -> Result<BTreeMap<String, String>, Refusal> {
-        self.policies.argument_names().select(arguments).map_err(|error| Refusal::Unknown(error.to_string()))
+        let mut selected = BTreeMap::new();
+        for set in self.sets() {
+            let args = set.argument_names().select(arguments);
+            selected
+                .extend(args.map_err(|error| Refusal::Unknown { what: error.to_string(), reference: None })?);
+        }
+        Ok(selected)
+    }
+
+    /// The policies, and the draft on trial if there is one: what either looks into is shown to both, and is on record.
+    fn sets(&self) -> impl Iterator<Item = &CompiledSet> {
+        std::iter::once(&*self.policies).chain(self.shadow.as_deref())
+    }
+
+    /// Asks the policies, and the draft on trial beside them.
+    fn decide(&self, request: DecisionRequest) -> Result<Permit, Denial> {
+        policies::decide_beside(&self.policies, self.shadow.as_deref(), request)
     }
 
     /// Step 4 for one tool.
@@ -212,7 +240,7 @@ impl<P: Platform> Visit<'_, P> {
         arguments: Option<&str>,
         approval: Option<Approval>,
     ) -> Result<Result<Permit, Denial>, Refusal> {
-        Ok(policies::decide(&self.policies, self.tool_request(server, tool, arguments, approval)?))
+        Ok(self.decide(self.tool_request(server, tool, arguments, approval)?))
     }
 
     /// Step 4 for one prompt or resource.
@@ -223,7 +251,7 @@ impl<P: Platform> Visit<'_, P> {
         name: &str,
         arguments: Option<&str>,
     ) -> Result<Result<Permit, Denial>, Refusal> {
-        Ok(policies::decide(&self.policies, self.item_request(action, server, name, arguments)?))
+        Ok(self.decide(self.item_request(action, server, name, arguments)?))
     }
 
     /// A prompt or resource as the policies see it.
@@ -244,13 +272,8 @@ impl<P: Platform> Visit<'_, P> {
     ) -> Result<(Intent<P>, Permit), Refusal> {
         match decision {
             Ok(permit) => {
-                let intent = Intent::write(
-                    self.platform,
-                    about,
-                    &Warrant::Permits(std::slice::from_ref(&permit)),
-                    self.gateway.settings.call_limit,
-                )
-                .await?;
+                let limit = self.gateway.settings.call_limit;
+                let intent = Intent::write(self.platform, about, &permit, limit).await?;
                 Ok((intent, permit))
             }
             Err(denial) => Err(self.deny(about, &denial).await?),
@@ -259,33 +282,27 @@ impl<P: Platform> Visit<'_, P> {
 
     /// Records what the policies refused, and says it in the words for what is not there.
     pub(crate) async fn deny(&self, about: &About, denial: &Denial) -> Result<Refusal, Refusal> {
-        audit::deny(self.platform, about, denial).await?;
+        let event = audit::deny(self.platform, about, denial).await?;
         let name = about.subject.as_ref().and_then(|subject| subject.name.as_deref()).unwrap_or_default();
-        Ok(unknown(&about.method, name))
+        Ok(unknown(&about.method, name, event))
     }
 
     /// Refuses what is not there, in the words used for what is not allowed.
     pub(crate) async fn refuse_unknown(&self, method: &'static str, name: &str) -> Result<Refusal, Refusal> {
-        audit::refuse(
-            self.platform,
-            &self.about(method, None, Some(name), None),
-            "there is no such thing in this toolbox",
-        )
-        .await?;
-        Ok(unknown(method, name))
+        let about = self.about(method, None, Some(name), None);
+        let event = audit::refuse(self.platform, &about, "there is no such thing in this toolbox").await?;
+        Ok(unknown(method, name, event))
     }
 }
 
-fn unknown(method: &str, name: &str) -> Refusal {
+fn unknown(method: &str, name: &str, reference: EventId) -> Refusal {
     let kind = match method {
         "tools/call" => "tool",
         "prompts/get" => "prompt",
         _ => "resource",
     };
-    Refusal::Unknown(format!(
-        "{kind} `{}`",
-        name.chars().filter(|c| !c.is_control()).take(80).collect::<String>()
-    ))
+    let name: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
+    Refusal::Unknown { what: format!("{kind} `{name}`"), reference: Some(reference) }
 }
 
 impl Gateway {

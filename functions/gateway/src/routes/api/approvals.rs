@@ -1,11 +1,14 @@
 //! Calls that wait for a person, and what was decided about them.
 
 use bytes::Bytes;
+use schemas::decision::{Action, ResourceFacts};
 use schemas::ids::ApprovalId;
 use serde_json::{Value, json};
 
-use super::{ApiError, Desk, read};
+use super::problem::ApiError;
+use super::{Desk, read};
 use crate::approvals::{self, Arguments, Word};
+use crate::audit;
 use crate::platform::Platform;
 use crate::store::approvals::{Approval, State, find, list as rows};
 
@@ -23,7 +26,8 @@ pub(super) async fn list<P: Platform>(desk: &Desk<'_, P>, query: &str) -> Result
         })
         .transpose()?;
     let approvals = rows(desk.platform, &desk.org.id, state, LONGEST).await?;
-    Ok(json!({ "approvals": approvals.iter().map(summary).collect::<Vec<_>>() }))
+    let shown = approvals.iter().filter(|approval| sees(desk, approval));
+    Ok(json!({ "approvals": shown.map(summary).collect::<Vec<_>>() }))
 }
 
 /// One approval, with the arguments while they are kept and the definition while it is still the approved one.
@@ -53,7 +57,13 @@ pub(super) async fn decide<P: Platform>(
 ) -> Result<Value, ApiError> {
     let Decision { decision } = read(body)?;
     let approval = known(desk, id).await?;
-    let (vault, proven) = (&desk.gateway.vault, ("operator", desk.operator.title()));
+    if let Err(denial) = approvals::may_decide(desk.gateway, desk.platform, &desk.manager, &approval).await? {
+        audit::deny(desk.platform, &desk.about(Action::ApproveCall.as_str(), None), &denial).await?;
+        return Err(ApiError::Forbidden(Action::ApproveCall));
+    }
+    let vault = &desk.gateway.vault;
+    let attested = if desk.manager.is_operator() { "the operator" } else { desk.by() };
+    let proven = (desk.manager.credential.as_str(), attested);
     if !approvals::decide(vault, desk.platform, &approval, decision, proven).await? {
         return Err(ApiError::Conflict(format!(
             "approval `{id}` does not wait any more: it was decided, or it is too old, or its tool has changed; let the agent call again"
@@ -62,13 +72,19 @@ pub(super) async fn decide<P: Platform>(
     Ok(summary(&known(desk, id).await?))
 }
 
-/// An approval of this organisation; those of others are told like those that don't exist.
+/// An approval that the manager may see; others are told like those that don't exist.
 async fn known<P: Platform>(desk: &Desk<'_, P>, id: &str) -> Result<Approval, ApiError> {
     let id = ApprovalId::parse(id)?;
     find(desk.platform, &id)
         .await?
-        .filter(|approval| approval.org == desk.org.id)
+        .filter(|approval| approval.org == desk.org.id && sees(desk, approval))
         .ok_or_else(|| ApiError::NotFound(format!("approval `{id}`")))
+}
+
+/// Calls that are made for them, for everybody; all calls, for those who read the trail.
+fn sees<P: Platform>(desk: &Desk<'_, P>, approval: &Approval) -> bool {
+    let all = || desk.decide(Action::ReadAudit, ResourceFacts::Org(desk.facts()), None).is_ok();
+    approval.user == desk.manager.person.name || all()
 }
 
 fn summary(approval: &Approval) -> Value {

@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use schemas::audit::{Ended, Subject};
-use schemas::decision::OrgFacts;
+use schemas::decision::Action;
 use schemas::names::{ServerName, ToolName, ToolboxName};
 use serde_json::{Map, Value, json};
 
+use super::problem::ApiError;
 use super::servers::{find_server, listed};
-use super::{ApiError, Desk, read};
-use crate::audit::{Intent, Warrant};
+use super::{Desk, read};
+use crate::audit::Intent;
 use crate::platform::Platform;
 use crate::store::{admin, targets};
 use crate::toolboxes::Discovered;
@@ -45,7 +46,7 @@ pub(super) async fn inspect<P: Platform>(
     let (toolbox, server) = (ToolboxName::parse(toolbox)?, ServerName::parse(server)?);
     let Inspect { approve } = read(body)?;
     let id = find_server(desk, &server).await?;
-    let org = OrgFacts { id: desk.org.id.clone(), name: desk.name.clone() };
+    let org = desk.facts();
     let (toolbox, server) = targets::member(desk.platform, &org, &toolbox, &server)
         .await?
         .ok_or_else(|| ApiError::NotFound(format!("server `{server}` in toolbox `{toolbox}`")))?;
@@ -53,13 +54,8 @@ pub(super) async fn inspect<P: Platform>(
     let subject =
         Subject { toolbox: Some(toolbox.name.clone()), server: Some(server.name.clone()), name: None };
     let about = desk.about("server.inspect", Some(subject));
-    let intent = Intent::write(
-        desk.platform,
-        &about,
-        &Warrant::Operator(&desk.operator),
-        desk.gateway.settings.call_limit,
-    )
-    .await?;
+    let permit = desk.permit.as_ref().ok_or(ApiError::Forbidden(Action::ApproveTool))?;
+    let intent = Intent::write(desk.platform, &about, permit, desk.gateway.settings.call_limit).await?;
     let look = Look { desk, toolbox: &toolbox, server: &server, intent: &intent };
     let seen = look.all().await;
     if let Some(conclusion) = intent.conclusion() {
@@ -76,7 +72,7 @@ pub(super) async fn inspect<P: Platform>(
             Ok(live) => {
                 statements.push(admin::see_tool(&id, &live));
                 if approve.is_some() {
-                    statements.push(admin::approve_tool(&id, &live, now));
+                    statements.push(admin::approve_tool(&id, &live, desk.by(), now));
                 }
             }
             Err(why) => dropped.push(why),

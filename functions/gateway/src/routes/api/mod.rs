@@ -1,103 +1,126 @@
-//! `/api/v1`: how operators manage a deployment. JSON in and out, RFC 9457 problems. Every change is noted in the audit trail, in
-//! the same batch as the change.
+//! `/api/v1`: how organisations are managed. JSON in and out, RFC 9457 problems. Who may do what is the policies' to say ([`access`]);
+//! every change is noted in the audit trail, with its decision, in the same batch as the change.
 
+mod access;
 mod approvals;
+mod grants;
 mod inspect;
+mod inventory;
 mod people;
 mod policy;
+mod problem;
 mod servers;
+mod teams;
+mod trail;
 
+use std::rc::Rc;
+
+use ::policies::{CompiledSet, Denial, Permit};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode};
 use schemas::audit::{Actor, Subject};
+use schemas::decision::{
+    Action, ContextFacts, DecisionRequest, OrgFacts, Principal, Publication, ResourceFacts, UserFacts,
+};
+use schemas::ids::OrgId;
 use schemas::names::OrgName;
 use serde_json::{Value, json};
 
+use self::problem::{ApiError, problem};
 use super::mcp::answer;
 use crate::Gateway;
 use crate::audit::{self, About};
 use crate::body::Body;
-use crate::error::Fault;
 use crate::identity::IdentityError;
-use crate::identity::operator::{self, Operator};
+use crate::identity::manager::{self, Manager, Shown};
 use crate::platform::{Batch, Platform, PlatformError, Rows, Statement};
 use crate::store::{self, admin::Org};
-use crate::upstream::{UpstreamError, provisioner_status};
-
-/// Why a management request failed. The text is for operators.
-#[derive(Debug, thiserror::Error)]
-enum ApiError {
-    #[error("{0}")]
-    Malformed(String),
-    #[error("no {0}")]
-    NotFound(String),
-    #[error("{0}")]
-    Conflict(String),
-    #[error("{message}")]
-    Refused { message: String, details: Value },
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    #[error("the database failed; nothing was changed")]
-    Platform(#[from] PlatformError),
-    #[error("{}", .0.log())]
-    Upstream(#[from] UpstreamError),
-}
-
-impl From<schemas::ParseError> for ApiError {
-    fn from(error: schemas::ParseError) -> Self {
-        Self::Malformed(error.to_string())
-    }
-}
-
-impl ApiError {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::Refused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Identity(IdentityError::Platform(_)) | Self::Platform(_) => Fault::Platform.status(),
-            Self::Identity(_) => Fault::Unproven.status(),
-            Self::Upstream(error) => error.fault().status(),
-        }
-    }
-}
+use crate::upstream::provisioner_status;
 
 /// An organisation being managed, and the proof that its manager may.
 struct Desk<'a, P: Platform> {
     gateway: &'a Gateway,
     platform: &'a P,
-    operator: Operator,
+    manager: Manager,
     name: OrgName,
     org: Org,
+    policies: Rc<CompiledSet>,
+    /// What this request may do, on record. Nothing where each thing behind the address is decided on its own.
+    permit: Option<Permit>,
 }
 
 impl<P: Platform> Desk<'_, P> {
     fn about(&self, action: &str, subject: Option<Subject>) -> About {
-        about(&self.org.id, action, subject)
+        about(&self.org.id, self.manager.actor(), action, subject)
     }
 
-    /// Changes something, and notes it, in one batch.
+    /// The organisation, as policies see it.
+    fn facts(&self) -> OrgFacts {
+        OrgFacts { id: self.org.id.clone(), name: self.name.clone() }
+    }
+
+    /// Who manages, for columns that keep it.
+    fn by(&self) -> &str {
+        if self.manager.is_operator() { "operator" } else { self.manager.person.name.as_str() }
+    }
+
+    /// Changes something, and notes it with the decision that allowed it, in one batch.
     async fn change(
         &self,
         action: &str,
         what: String,
         mut statements: Vec<Statement>,
     ) -> Result<Vec<Rows>, ApiError> {
-        statements.push(audit::note_statement(self.platform, &self.about(action, None), what)?);
+        let record = self.permit.as_ref().map(|permit| permit.record().clone());
+        statements.push(audit::note_statement(self.platform, &self.about(action, None), what, record)?);
         Ok(self.platform.sql(Batch::write(statements)).await?)
+    }
+
+    /// Asks the policies. `on_behalf_of` is for approvals of calls.
+    fn decide(
+        &self,
+        action: Action,
+        resource: ResourceFacts,
+        on_behalf_of: Option<UserFacts>,
+    ) -> Result<Permit, Denial> {
+        let context =
+            ContextFacts { user: on_behalf_of, ..ContextFacts::at(self.platform.now(), self.facts()) };
+        self.ask(action, resource, context)
+    }
+
+    /// Whether the manager may publish something that does this.
+    fn may_publish(&self, publication: Publication) -> Result<Permit, Denial> {
+        let context = ContextFacts {
+            publication: Some(publication),
+            ..ContextFacts::at(self.platform.now(), self.facts())
+        };
+        self.ask(Action::PublishPolicy, ResourceFacts::Org(self.facts()), context)
+    }
+
+    fn ask(&self, action: Action, resource: ResourceFacts, context: ContextFacts) -> Result<Permit, Denial> {
+        let principal = Principal::User(self.manager.person.clone());
+        ::policies::decide(&self.policies, DecisionRequest { principal, action, resource, context })
+    }
+
+    /// The same, with a refusal on record.
+    async fn demand(
+        &self,
+        action: Action,
+        resource: ResourceFacts,
+        on_behalf_of: Option<UserFacts>,
+    ) -> Result<Permit, ApiError> {
+        match self.decide(action, resource, on_behalf_of) {
+            Ok(permit) => Ok(permit),
+            Err(denial) => {
+                audit::deny(self.platform, &self.about(action.as_str(), None), &denial).await?;
+                Err(ApiError::Forbidden(action))
+            }
+        }
     }
 }
 
-fn about(org: &schemas::ids::OrgId, action: &str, subject: Option<Subject>) -> About {
-    About {
-        org: org.clone(),
-        actor: Actor { agent: None, user: None, credential: "operator".to_owned() },
-        method: action.to_owned(),
-        subject,
-        arguments: None,
-        traceparent: None,
-    }
+fn about(org: &OrgId, actor: Actor, action: &str, subject: Option<Subject>) -> About {
+    About { org: org.clone(), actor, method: action.to_owned(), subject, arguments: None, traceparent: None }
 }
 
 /// Serves one request.
@@ -119,53 +142,100 @@ async fn handle<P: Platform>(
     request: &Request<Bytes>,
     path: &[&str],
 ) -> Result<Value, ApiError> {
-    let operator = operator::prove(platform, request.headers())?;
+    let shown = manager::shown(platform, request.headers())?;
     let method = request.method();
-    if let (&Method::GET, ["status"]) = (method, path) {
+    if let (&Method::GET, ["status"], Shown::Operator(_)) = (method, path, &shown) {
         return Ok(status(gateway, platform).await);
     }
     let ["orgs", org, rest @ ..] = path else {
         return Err(ApiError::NotFound("such address in the API".into()));
     };
     let name = OrgName::parse(org)?;
-    if let (&Method::PUT, []) = (method, rest) {
-        return policy::put_org(platform, &name).await;
+    if let (&Method::PUT, [], Shown::Operator(proof)) = (method, rest, &shown) {
+        return policy::put_org(platform, proof, &name).await;
     }
-    let org = store::admin::org(platform, &name)
-        .await?
-        .ok_or_else(|| ApiError::NotFound(format!("organisation `{name}`")))?;
-    let desk = Desk { gateway, platform, operator, name, org };
-    let body = request.body();
-    match (method, rest) {
-        (&Method::GET, ["policies"]) => policy::get(&desk).await,
-        (&Method::PUT, ["policies"]) => policy::publish(&desk, body).await,
-        (&Method::PUT, ["users", user]) => people::put_user(&desk, user, body).await,
-        (&Method::PUT, ["agents", agent]) => people::put_agent(&desk, agent, body).await,
-        (&Method::POST, ["agents", agent, "keys"]) => people::add_key(&desk, agent, body).await,
-        (&Method::DELETE, ["keys", key]) => people::revoke_key(&desk, key).await,
-        (&Method::PUT, ["agents", agent, "grants", kind, what @ ..]) => {
-            people::grant(&desk, agent, kind, what).await
+    let desk = enter(gateway, platform, shown, name, (method, rest)).await?;
+    dispatch(&desk, request, rest).await
+}
+
+/// Who manages which organisation, and whether they may do what this address is for.
+async fn enter<'a, P: Platform>(
+    gateway: &'a Gateway,
+    platform: &'a P,
+    shown: Shown,
+    name: OrgName,
+    (method, rest): (&Method, &[&str]),
+) -> Result<Desk<'a, P>, ApiError> {
+    let person = match &shown {
+        Shown::Operator(_) => None,
+        Shown::KeyHash(hash) => Some(store::people::by_key(platform, hash).await?.ok_or_else(|| {
+            IdentityError::Invalid("no such key, or it was revoked or has expired".to_owned())
+        })?),
+    };
+    let unknown = || ApiError::NotFound(format!("organisation `{name}`"));
+    // Another organisation is told like one that doesn't exist.
+    if person.as_ref().is_some_and(|(_, person)| person.org.name != name) {
+        return Err(unknown());
+    }
+    let org = store::admin::org(platform, &name).await?.ok_or_else(unknown)?;
+    let facts = OrgFacts { id: org.id.clone(), name: name.clone() };
+    let manager = match (shown, person) {
+        (_, Some((key, person))) => Manager::person(&key, person),
+        (Shown::Operator(proof), None) => Manager::operator(&proof, &facts)?,
+        (Shown::KeyHash(_), None) => return Err(IdentityError::Missing.into()),
+    };
+    let policies = gateway
+        .policy_set(platform, &org.policy_set)
+        .await
+        .map_err(|refusal| PlatformError::Database(refusal.to_string()))?;
+    let mut desk = Desk { gateway, platform, manager, name, org, policies, permit: None };
+    if let Some((action, resource)) = access::demand(method, rest, &facts)? {
+        desk.permit = Some(desk.demand(action, resource, None).await?);
+    }
+    Ok(desk)
+}
+
+async fn dispatch<P: Platform>(
+    desk: &Desk<'_, P>,
+    request: &Request<Bytes>,
+    rest: &[&str],
+) -> Result<Value, ApiError> {
+    let (body, query) = (request.body(), request.uri().query().unwrap_or_default());
+    match (request.method(), rest) {
+        (_, ["policies", rest @ ..]) => policy::dispatch(desk, request.method(), rest, body).await,
+        (&Method::GET, ["inventory"]) => inventory::get(desk).await,
+        (&Method::PUT, ["users", user]) => people::put_user(desk, user, body).await,
+        (&Method::POST, ["users", user, "keys"]) => people::add_own_key(desk, user, body).await,
+        (&Method::PUT, ["teams", team]) => teams::put(desk, team, body).await,
+        (&Method::PUT, ["agents", agent]) => people::put_agent(desk, agent, body).await,
+        (&Method::POST, ["agents", agent, "keys"]) => people::add_key(desk, agent, body).await,
+        (&Method::DELETE, ["keys", key]) => people::revoke_key(desk, key).await,
+        (&Method::PUT, ["issuers"]) => people::put_issuer(desk, body).await,
+        (method @ (&Method::PUT | &Method::DELETE), ["agents", agent, "grants", rest @ ..]) => {
+            grants::change(desk, method, grants::Holder::Agent(agent), rest).await
         }
-        (&Method::DELETE, ["agents", agent, "grants", kind, what @ ..]) => {
-            people::revoke_grant(&desk, agent, kind, what).await
+        (method @ (&Method::PUT | &Method::DELETE), ["teams", team, "grants", rest @ ..]) => {
+            grants::change(desk, method, grants::Holder::Team(team), rest).await
         }
-        (&Method::PUT, ["issuers"]) => people::put_issuer(&desk, body).await,
-        (&Method::PUT, ["servers", server]) => servers::put_server(&desk, server, body).await,
-        (&Method::GET, ["servers", server, "tools"]) => servers::tools(&desk, server).await,
+        (method @ (&Method::PUT | &Method::DELETE), ["grants", rest @ ..]) => {
+            grants::change(desk, method, grants::Holder::Org, rest).await
+        }
+        (&Method::PUT, ["servers", server]) => servers::put_server(desk, server, body).await,
+        (&Method::GET, ["servers", server, "tools"]) => servers::tools(desk, server).await,
+        (&Method::GET, ["servers", server, "tools", tool]) => servers::tool(desk, server, tool).await,
         (&Method::PUT, ["servers", server, "tools", tool]) => {
-            servers::judge_tool(&desk, server, tool, body).await
+            servers::judge_tool(desk, server, tool, body).await
         }
-        (&Method::GET, ["toolboxes", toolbox]) => servers::toolbox(&desk, toolbox).await,
-        (&Method::PUT, ["toolboxes", toolbox]) => servers::put_toolbox(&desk, toolbox, body).await,
+        (&Method::GET, ["toolboxes", toolbox]) => servers::toolbox(desk, toolbox).await,
+        (&Method::PUT, ["toolboxes", toolbox]) => servers::put_toolbox(desk, toolbox, body).await,
         (&Method::POST, ["toolboxes", toolbox, "servers", server, "inspect"]) => {
-            inspect::inspect(&desk, toolbox, server, body).await
+            inspect::inspect(desk, toolbox, server, body).await
         }
-        (&Method::GET, ["approvals"]) => {
-            approvals::list(&desk, request.uri().query().unwrap_or_default()).await
-        }
-        (&Method::GET, ["approvals", id]) => approvals::get(&desk, id).await,
-        (&Method::POST, ["approvals", id]) => approvals::decide(&desk, id, body).await,
-        (&Method::GET, ["audit"]) => trail(&desk, request.uri().query().unwrap_or_default()).await,
+        (&Method::GET, ["approvals"]) => approvals::list(desk, query).await,
+        (&Method::GET, ["approvals", id]) => approvals::get(desk, id).await,
+        (&Method::POST, ["approvals", id]) => approvals::decide(desk, id, body).await,
+        (&Method::GET, ["audit"]) => trail::page(desk, query).await,
+        (&Method::GET, ["decisions", event]) => trail::why(desk, event, query).await,
         _ => Err(ApiError::NotFound("such address in the API".into())),
     }
 }
@@ -181,54 +251,11 @@ async fn status<P: Platform>(gateway: &Gateway, platform: &P) -> Value {
     json!({ "version": env!("CARGO_PKG_VERSION"), "provisioner": provisioner })
 }
 
-/// `GET audit?after=<event id>&limit=<1 to 1000>`: the trail in order, with leaf hashes.
-async fn trail<P: Platform>(desk: &Desk<'_, P>, query: &str) -> Result<Value, ApiError> {
-    let get = |key: &str| {
-        url::form_urlencoded::parse(query.as_bytes())
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.into_owned())
-    };
-    let limit = get("limit").map_or(Ok(100), |limit| {
-        limit.parse::<i64>().map_err(|_| ApiError::Malformed("`limit` is a number from 1 to 1000".into()))
-    })?;
-    let rows = store::audit::page(
-        desk.platform,
-        &desk.org.id,
-        &get("after").unwrap_or_default(),
-        limit.clamp(1, 1000),
-    )
-    .await?;
-    let events: Vec<Value> = rows
-        .iter()
-        .map(|(leaf, event)| json!({ "leaf": leaf, "event": serde_json::from_str::<Value>(event).unwrap_or_default() }))
-        .collect();
-    Ok(json!({ "events": events }))
-}
-
 /// A request body of the expected shape; unknown members are refused, so that a misspelt one is not lost.
 fn read<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     let text: &[u8] = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(text)
         .map_err(|error| ApiError::Malformed(format!("the body is not what this address takes: {error}")))
-}
-
-fn problem<S>(error: &ApiError) -> Response<Body<S>> {
-    let status = error.status();
-    if let ApiError::Platform(cause) = error {
-        Fault::Platform.log(&cause.to_string());
-    }
-    let mut document =
-        json!({ "type": "about:blank", "title": error.to_string(), "status": status.as_u16() });
-    if let (ApiError::Refused { details, .. }, Some(document)) = (error, document.as_object_mut()) {
-        document.insert("errors".into(), details.clone());
-    }
-    let mut response = answer(status, document.to_string());
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if status == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    response
 }
 
 /// Ten random bytes, for an id.

@@ -1,15 +1,18 @@
-//! Users, agents, their keys, issuers and plain grants.
+//! Users, agents, their keys, and issuers.
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use schemas::decision::Status;
 use schemas::ids::{AgentId, ApiKeyId, UserId};
-use schemas::names::{AgentName, ServerName, ToolName, ToolboxName, UserName};
+use schemas::names::{AgentName, RoleName, UserName};
 use serde_json::{Value, json};
 
-use super::{ApiError, Desk, random, read};
-use crate::identity::{api_key, jwt};
+use super::problem::ApiError;
+use super::{Desk, random, read};
+use crate::identity::{api_key, jwt, manager};
 use crate::platform::Platform;
-use crate::store::admin;
+use crate::store::{self, admin};
 
 fn active() -> Status {
     Status::Active
@@ -22,6 +25,9 @@ struct User {
     email: String,
     #[serde(default = "active")]
     status: Status,
+    /// What they do in the organisation; without it, as it was.
+    #[serde(default)]
+    roles: Option<BTreeSet<RoleName>>,
 }
 
 pub(super) async fn put_user<P: Platform>(
@@ -30,12 +36,46 @@ pub(super) async fn put_user<P: Platform>(
     body: &Bytes,
 ) -> Result<Value, ApiError> {
     let name = UserName::parse(name)?;
-    let User { email, status } = read(body)?;
+    if name.as_str().starts_with('@') {
+        return Err(ApiError::Malformed("names that start with `@` are the product's own".into()));
+    }
+    let User { email, status, roles } = read(body)?;
     let now = desk.platform.now();
     let id = UserId::mint(now, random(desk.platform));
-    let statement = admin::put_user(&id, &desk.org.id, &name, &email, status, now);
-    desk.change("user.put", format!("user `{name}`, {status:?}"), vec![statement]).await?;
+    let mut statements = vec![admin::put_user(&id, &desk.org.id, &name, &email, status, now)];
+    let mut told = format!("user `{name}`, {status:?}");
+    if let Some(roles) = &roles {
+        statements.extend(store::people::put_roles(&desk.org.id, name.as_str(), roles.iter()));
+        let roles: Vec<&str> = roles.iter().map(RoleName::as_str).collect();
+        told.push_str(&format!(", roles: {}", roles.join(", ")));
+    }
+    desk.change("user.put", told, statements).await?;
     Ok(json!({ "name": name }))
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct OwnKey {
+    /// Milliseconds since 1970.
+    #[serde(default)]
+    expires_at: Option<i64>,
+}
+
+/// Makes a key with which a person manages. This answer is the only place where it ever shows.
+pub(super) async fn add_own_key<P: Platform>(
+    desk: &Desk<'_, P>,
+    name: &str,
+    body: &Bytes,
+) -> Result<Value, ApiError> {
+    let name = UserName::parse(name)?;
+    let OwnKey { expires_at } = read(body)?;
+    let user = user(desk, &name).await?;
+    let now = desk.platform.now();
+    let id = ApiKeyId::mint(now, random(desk.platform));
+    let (key, hash) = manager::mint(desk.platform);
+    let statement = store::people::add_key(&hash, &id, &desk.org.id, &user, expires_at, now);
+    desk.change("key.create", format!("key {id} for user `{name}`"), vec![statement]).await?;
+    Ok(json!({ "id": id, "key": key.expose() }))
 }
 
 #[derive(serde::Deserialize)]
@@ -56,7 +96,7 @@ pub(super) async fn put_agent<P: Platform>(
 ) -> Result<Value, ApiError> {
     let name = AgentName::parse(name)?;
     let Agent { owner, oauth_client, status } = read(body)?;
-    let owner = find_user(desk, owner.as_ref()).await?;
+    let owner = maybe_user(desk, owner.as_ref()).await?;
     let now = desk.platform.now();
     let id = AgentId::mint(now, random(desk.platform));
     let statement =
@@ -82,9 +122,10 @@ pub(super) async fn add_key<P: Platform>(
     agent: &str,
     body: &Bytes,
 ) -> Result<Value, ApiError> {
-    let (name, agent) = find_agent(desk, agent).await?;
+    let name = AgentName::parse(agent)?;
+    let agent = self::agent(desk, &name).await?;
     let Key { user, expires_at } = read(body)?;
-    let user = find_user(desk, user.as_ref()).await?;
+    let user = maybe_user(desk, user.as_ref()).await?;
     let now = desk.platform.now();
     let id = ApiKeyId::mint(now, random(desk.platform));
     let key = api_key::mint(desk.platform);
@@ -96,9 +137,11 @@ pub(super) async fn add_key<P: Platform>(
 
 pub(super) async fn revoke_key<P: Platform>(desk: &Desk<'_, P>, id: &str) -> Result<Value, ApiError> {
     let id = ApiKeyId::parse(id)?;
-    let statement = admin::revoke_key(&desk.org.id, &id, desk.platform.now());
-    let results = desk.change("key.revoke", format!("key {id}"), vec![statement]).await?;
-    Ok(json!({ "revoked": results.first().is_some_and(|rows| !rows.is_empty()) }))
+    let now = desk.platform.now();
+    let statements =
+        vec![admin::revoke_key(&desk.org.id, &id, now), store::people::revoke_key(&desk.org.id, &id, now)];
+    let results = desk.change("key.revoke", format!("key {id}"), statements).await?;
+    Ok(json!({ "revoked": results.iter().take(2).any(|rows| !rows.is_empty()) }))
 }
 
 #[derive(serde::Deserialize)]
@@ -131,76 +174,24 @@ pub(super) async fn put_issuer<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) ->
     Ok(json!({ "issuer": issuer }))
 }
 
-pub(super) async fn grant<P: Platform>(
-    desk: &Desk<'_, P>,
-    agent: &str,
-    kind: &str,
-    what: &[&str],
-) -> Result<Value, ApiError> {
-    let (name, agent) = find_agent(desk, agent).await?;
-    let resource = resource(desk, kind, what).await?;
-    let statement = admin::grant(&desk.org.id, &agent, &resource, desk.platform.now());
-    desk.change("grant.add", format!("agent `{name}` may use {kind} `{}`", what.join("/")), vec![statement])
-        .await?;
-    Ok(json!({ "granted": true }))
+/// The agent of that name.
+pub(super) async fn agent<P: Platform>(desk: &Desk<'_, P>, name: &AgentName) -> Result<AgentId, ApiError> {
+    let id = admin::agent(desk.platform, &desk.org.id, name).await?;
+    id.ok_or_else(|| ApiError::NotFound(format!("agent `{name}`")))
 }
 
-pub(super) async fn revoke_grant<P: Platform>(
-    desk: &Desk<'_, P>,
-    agent: &str,
-    kind: &str,
-    what: &[&str],
-) -> Result<Value, ApiError> {
-    let (name, agent) = find_agent(desk, agent).await?;
-    let resource = resource(desk, kind, what).await?;
-    let statement = admin::revoke_grant(&agent, &resource);
-    desk.change(
-        "grant.revoke",
-        format!("agent `{name}` may not use {kind} `{}` by grant", what.join("/")),
-        vec![statement],
-    )
-    .await?;
-    Ok(json!({ "granted": false }))
+/// The person of that name.
+pub(super) async fn user<P: Platform>(desk: &Desk<'_, P>, name: &UserName) -> Result<UserId, ApiError> {
+    let id = admin::user(desk.platform, &desk.org.id, name).await?;
+    id.ok_or_else(|| ApiError::NotFound(format!("user `{name}`")))
 }
 
-/// How the store names what is granted.
-async fn resource<P: Platform>(desk: &Desk<'_, P>, kind: &str, what: &[&str]) -> Result<String, ApiError> {
-    match (kind, what) {
-        ("toolbox", [name]) => {
-            let name = ToolboxName::parse(name)?;
-            let id = admin::toolbox(desk.platform, &desk.org.id, &name).await?;
-            id.map(|id| format!("toolbox:{id}"))
-                .ok_or_else(|| ApiError::NotFound(format!("toolbox `{name}`")))
-        }
-        ("server", [name]) => {
-            let name = ServerName::parse(name)?;
-            let id = admin::server(desk.platform, &desk.org.id, &name).await?;
-            id.map(|id| format!("server:{id}")).ok_or_else(|| ApiError::NotFound(format!("server `{name}`")))
-        }
-        ("tool", [server, tool]) => {
-            let (server, tool) = (ServerName::parse(server)?, ToolName::parse(tool)?);
-            let id = admin::server(desk.platform, &desk.org.id, &server).await?;
-            id.map(|id| format!("tool:{id}/{tool}"))
-                .ok_or_else(|| ApiError::NotFound(format!("server `{server}`")))
-        }
-        _ => Err(ApiError::NotFound(
-            "such kind of grant: use toolbox/{name}, server/{name} or tool/{server}/{tool}".into(),
-        )),
-    }
-}
-
-async fn find_agent<P: Platform>(desk: &Desk<'_, P>, name: &str) -> Result<(AgentName, AgentId), ApiError> {
-    let name = AgentName::parse(name)?;
-    let id = admin::agent(desk.platform, &desk.org.id, &name).await?;
-    let id = id.ok_or_else(|| ApiError::NotFound(format!("agent `{name}`")))?;
-    Ok((name, id))
-}
-
-async fn find_user<P: Platform>(
+async fn maybe_user<P: Platform>(
     desk: &Desk<'_, P>,
     name: Option<&UserName>,
 ) -> Result<Option<UserId>, ApiError> {
-    let Some(name) = name else { return Ok(None) };
-    let id = admin::user(desk.platform, &desk.org.id, name).await?;
-    id.map(Some).ok_or_else(|| ApiError::NotFound(format!("user `{name}`")))
+    match name {
+        Some(name) => user(desk, name).await.map(Some),
+        None => Ok(None),
+    }
 }

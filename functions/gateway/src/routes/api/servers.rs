@@ -4,12 +4,15 @@ use bytes::Bytes;
 use schemas::decision::{DefinitionState, Status};
 use schemas::ids::{ServerId, ToolboxId};
 use schemas::names::{ServerName, ToolName, ToolboxName};
+use schemas::pin;
 use schemas::provisioner::WorkloadSpec;
 use serde_json::{Value, json};
 
-use super::{ApiError, Desk, random, read};
+use super::problem::ApiError;
+use super::{Desk, random, read};
 use crate::platform::Platform;
-use crate::store::{admin, targets};
+use crate::store::admin::{self, Pinned};
+use crate::store::targets;
 use crate::toolboxes::Flags;
 
 fn active() -> Status {
@@ -156,12 +159,43 @@ pub(super) async fn tools<P: Platform>(desk: &Desk<'_, P>, server: &str) -> Resu
 }
 
 pub(super) async fn listed<P: Platform>(desk: &Desk<'_, P>, server: &ServerId) -> Result<Value, ApiError> {
-    let tools: Vec<Value> = admin::tools(desk.platform, server)
-        .await?
-        .iter()
-        .map(|[name, state, pinned, live]| json!({ "name": name, "state": state, "pinned": pinned, "live": live }))
-        .collect();
+    let tools: Vec<Value> = admin::tools(desk.platform, server, None).await?.iter().map(summary).collect();
     Ok(json!({ "tools": tools }))
+}
+
+fn summary(tool: &Pinned) -> Value {
+    let [pinned, live] = &tool.hashes;
+    let (approved, now) = tool.positions;
+    let mut summary = json!({
+        "name": tool.name, "state": tool.state, "pinned": pinned, "live": live, "position": now, "flags": tool.flags,
+    });
+    // A tool at another's place may be the same one under a new name: say so.
+    if let (Some(approved), Some(summary)) =
+        (approved.filter(|approved| *approved != now), summary.as_object_mut())
+    {
+        summary.insert("approvedPosition".to_owned(), approved.into());
+    }
+    summary
+}
+
+/// One tool: its approved definition, and how it differs from what the server says now.
+pub(super) async fn tool<P: Platform>(
+    desk: &Desk<'_, P>,
+    server: &str,
+    tool: &str,
+) -> Result<Value, ApiError> {
+    let (server, name) = (ServerName::parse(server)?, ToolName::parse(tool)?);
+    let id = find_server(desk, &server).await?;
+    let found = admin::tools(desk.platform, &id, Some(name.as_str())).await?.into_iter().next();
+    let found = found.ok_or_else(|| ApiError::NotFound(format!("tool `{server}/{name}`")))?;
+    let [approved, live] = found.definitions.each_ref().map(|text| serde_json::from_str::<Value>(text).ok());
+    let changes = approved.as_ref().zip(live.as_ref()).map(|(approved, live)| pin::diff(approved, live));
+    let mut shown = summary(&found);
+    if let Some(shown) = shown.as_object_mut() {
+        shown.insert("definition".to_owned(), approved.unwrap_or_default());
+        shown.insert("changes".to_owned(), json!(changes.unwrap_or_default()));
+    }
+    Ok(shown)
 }
 
 #[derive(serde::Deserialize)]

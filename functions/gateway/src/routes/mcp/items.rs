@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::message::Call;
 use super::paging::{caching, open_cursor, seal_cursor};
 use super::{Context, Failure, outbound};
-use crate::audit::{Intent, Warrant};
+use crate::audit::Intent;
 use crate::json::{Object, push_text};
 use crate::platform::Platform;
 use crate::store::targets;
@@ -148,8 +148,7 @@ async fn page<P: Platform>(
     let decision = visit.decide_item(kind.action, server, "", None)?;
     let about = visit.about(call.method.as_str(), Some(server), None, None);
     let Ok(permit) = decision else { return Ok(None) };
-    let warrant = Warrant::Permits(std::slice::from_ref(&permit));
-    let intent = Intent::write(visit.platform, &about, &warrant, visit.gateway.settings.call_limit).await?;
+    let intent = Intent::write(visit.platform, &about, &permit, visit.gateway.settings.call_limit).await?;
 
     let mut params = Object::default();
     if let Some(cursor) = cursor {

@@ -16,7 +16,7 @@ use super::call::owner;
 use super::error::{INVALID_PARAMS, RpcError};
 use super::message::Call;
 use super::{Context, Failure, event_stream, outbound};
-use crate::audit::{Conclusion, Intent, Warrant};
+use crate::audit::{Conclusion, Intent};
 use crate::body::Body;
 use crate::json::Object;
 use crate::platform::{Platform, PlatformError};
@@ -144,8 +144,7 @@ async fn open<P: Platform>(
 ) -> Result<Option<(Source, Conclusion<P>)>, Failure> {
     let Ok(permit) = visit.decide_item(Action::ListResource, ear.server, "", None)? else { return Ok(None) };
     let about = visit.about(call.method.as_str(), Some(ear.server), None, None);
-    let warrant = Warrant::Permits(std::slice::from_ref(&permit));
-    let intent = Intent::write(visit.platform, &about, &warrant, visit.gateway.settings.listen_limit).await?;
+    let intent = Intent::write(visit.platform, &about, &permit, visit.gateway.settings.listen_limit).await?;
     let mut params = Object::default();
     params.put("notifications", &ear.filter);
     let message = outbound::own(call.method, &call.id, call, params);

@@ -29,6 +29,7 @@ use self::method::Method;
 use self::session::Session;
 use super::metadata;
 use crate::Gateway;
+use crate::audit::Told;
 use crate::body::Body;
 use crate::error::Fault;
 use crate::identity::{self, IdentityError};
@@ -265,8 +266,12 @@ fn render<P: Platform>(
         Failure::Refusal(refusal @ Refusal::NoToolbox(_)) => RpcError::of(Fault::Denied, refusal.to_string())
             .with_status(StatusCode::NOT_FOUND)
             .answer(era, Some(id)),
-        Failure::Refusal(refusal @ Refusal::Unknown(_)) => {
-            RpcError::of(Fault::Denied, refusal.to_string()).answer(era, Some(id))
+        Failure::Refusal(refusal @ Refusal::Unknown { .. }) => {
+            let mut error = RpcError::of(Fault::Denied, refusal.to_string());
+            if let Refusal::Unknown { reference: Some(reference), .. } = refusal {
+                error = error.with_data(serde_json::json!(Told::new(reference, Vec::new())));
+            }
+            error.answer(era, Some(id))
         }
         Failure::Refusal(refusal @ Refusal::Platform(_)) => {
             if let Refusal::Platform(log) = &refusal {

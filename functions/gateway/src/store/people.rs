@@ -1,0 +1,168 @@
+//! Teams, roles, and keys of people.
+
+use schemas::decision::{OrgFacts, Status, UserFacts};
+use schemas::ids::{ApiKeyId, OrgId, TeamId, Timestamp, UserId};
+use schemas::names::{RoleName, TeamName};
+
+use super::callers::{names, roles, teams};
+use crate::platform::{Batch, Platform, PlatformError, Row, Statement};
+
+macro_rules! user_columns {
+    () => {
+        concat!("u.name, u.status, u.email, ", teams!("'user:' || u.id"), ", ", roles!())
+    };
+}
+
+/// Reads the columns of [`user_columns`], which start at `first`.
+fn user(row: &Row, first: usize, org: OrgFacts) -> Result<UserFacts, PlatformError> {
+    Ok(UserFacts {
+        name: row.parse(first)?,
+        org,
+        status: super::word::<Status>(row, first + 1)?,
+        email: row.text(first + 2)?.to_owned(),
+        teams: names(row, first + 3)?,
+        roles: names(row, first + 4)?,
+    })
+}
+
+/// The person behind a key, and the key's id.
+pub(crate) async fn by_key(
+    platform: &impl Platform,
+    hash: &str,
+) -> Result<Option<(ApiKeyId, UserFacts)>, PlatformError> {
+    const SQL: &str = concat!(
+        "SELECT k.id, o.id, o.name, ",
+        user_columns!(),
+        " FROM user_keys k JOIN users u ON u.id = k.user_id JOIN orgs o ON o.id = u.org_id \
+         WHERE k.hash = ?1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?2)"
+    );
+    let results =
+        platform.sql(Batch::read([Statement::new(SQL, [hash.into(), platform.now().0.into()])])).await?;
+    super::first(&results, 0)
+        .map(|row| {
+            let org = OrgFacts { id: row.parse(1)?, name: row.parse(2)? };
+            Ok((row.parse(0)?, user(row, 3, org)?))
+        })
+        .transpose()
+}
+
+/// Every person of an organisation.
+pub(crate) async fn all(platform: &impl Platform, org: &OrgFacts) -> Result<Vec<UserFacts>, PlatformError> {
+    const SQL: &str =
+        concat!("SELECT ", user_columns!(), " FROM users u WHERE u.org_id = ?1 ORDER BY u.name");
+    let results = platform.sql(Batch::read([Statement::new(SQL, [org.id.as_str().into()])])).await?;
+    results.iter().flatten().map(|row| user(row, 0, org.clone())).collect()
+}
+
+pub(crate) fn add_key(
+    hash: &str,
+    id: &ApiKeyId,
+    org: &OrgId,
+    user: &UserId,
+    expires_at: Option<i64>,
+    now: Timestamp,
+) -> Statement {
+    Statement::new(
+        "INSERT INTO user_keys (hash, id, org_id, user_id, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        [
+            hash.into(),
+            id.as_str().into(),
+            org.as_str().into(),
+            user.as_str().into(),
+            now.0.into(),
+            expires_at.into(),
+        ],
+    )
+}
+
+pub(crate) fn revoke_key(org: &OrgId, id: &ApiKeyId, now: Timestamp) -> Statement {
+    Statement::new(
+        "UPDATE user_keys SET revoked_at = ?3 WHERE org_id = ?1 AND id = ?2 AND revoked_at IS NULL RETURNING id",
+        [org.as_str().into(), id.as_str().into(), now.0.into()],
+    )
+}
+
+/// Gives a person exactly these roles.
+pub(crate) fn put_roles<'a>(
+    org: &OrgId,
+    name: &str,
+    roles: impl Iterator<Item = &'a RoleName>,
+) -> Vec<Statement> {
+    let person = "(SELECT id FROM users WHERE org_id = ?1 AND name = ?2)";
+    let mut statements = vec![Statement::new(
+        format!("DELETE FROM user_roles WHERE user_id = {person}"),
+        [org.as_str().into(), name.into()],
+    )];
+    statements.extend(roles.map(|role| {
+        Statement::new(
+            format!("INSERT INTO user_roles (user_id, role) VALUES ({person}, ?3)"),
+            [org.as_str().into(), name.into(), role.as_str().into()],
+        )
+    }));
+    statements
+}
+
+pub(crate) async fn team(
+    platform: &impl Platform,
+    org: &OrgId,
+    name: &TeamName,
+) -> Result<Option<TeamId>, PlatformError> {
+    let sql = "SELECT id FROM teams WHERE org_id = ?1 AND name = ?2";
+    let statement = Statement::new(sql, [org.as_str().into(), name.as_str().into()]);
+    let results = platform.sql(Batch::read([statement])).await?;
+    super::first(&results, 0).map(|row| row.parse(0)).transpose()
+}
+
+/// Every team of an organisation, each with one that it is directly within, if any: once for each of those.
+pub(crate) async fn all_teams(
+    platform: &impl Platform,
+    org: &OrgId,
+) -> Result<Vec<(TeamName, Option<TeamName>)>, PlatformError> {
+    let sql = "SELECT t.name, w.name FROM teams t LEFT JOIN team_members m ON m.member = 'team:' || t.id \
+         LEFT JOIN teams w ON w.id = m.team_id WHERE t.org_id = ?1 ORDER BY t.name, w.name";
+    let results = platform.sql(Batch::read([Statement::new(sql, [org.as_str().into()])])).await?;
+    let within = |row: &Row| row.maybe_text(1)?.map(|_| row.parse(1)).transpose();
+    results.iter().flatten().map(|row| Ok((row.parse(0)?, within(row)?))).collect()
+}
+
+/// Makes a team, unless it is there, and gives it exactly these members: `agent:<id>`, `user:<id>`, `team:<id>`.
+pub(crate) fn put_team(
+    id: &TeamId,
+    org: &OrgId,
+    name: &TeamName,
+    members: &[String],
+    now: Timestamp,
+) -> Vec<Statement> {
+    let team = "(SELECT id FROM teams WHERE org_id = ?1 AND name = ?2)";
+    let keys = || vec![org.as_str().into(), name.as_str().into()];
+    let mut statements = vec![
+        Statement::new(
+            "INSERT INTO teams (id, org_id, name, created_at) VALUES (?3, ?1, ?2, ?4) ON CONFLICT DO NOTHING",
+            [org.as_str().into(), name.as_str().into(), id.as_str().into(), now.0.into()],
+        ),
+        Statement::new(format!("DELETE FROM team_members WHERE team_id = {team}"), keys()),
+    ];
+    statements.extend(members.iter().map(|member| {
+        let mut values = keys();
+        values.push(member.as_str().into());
+        let sql = format!("INSERT INTO team_members (team_id, member, org_id) VALUES ({team}, ?3, ?1) ON CONFLICT DO NOTHING");
+        Statement::new(sql, values)
+    }));
+    statements.extend(reach(org));
+    statements
+}
+
+/// Makes `team_reach` anew from `team_members`. `UNION` ends the climb where teams are within each other.
+fn reach(org: &OrgId) -> [Statement; 2] {
+    [
+        Statement::new("DELETE FROM team_reach WHERE org_id = ?1", [org.as_str().into()]),
+        Statement::new(
+            "INSERT INTO team_reach (member, team_id, org_id) \
+             WITH RECURSIVE climb (member, team_id) AS ( \
+               SELECT member, team_id FROM team_members WHERE org_id = ?1 \
+               UNION SELECT c.member, m.team_id FROM climb c JOIN team_members m ON m.member = 'team:' || c.team_id) \
+             SELECT member, team_id, ?1 FROM climb",
+            [org.as_str().into()],
+        ),
+    ]
+}
