@@ -184,7 +184,10 @@ impl Memory {
     }
 
     /// Answers a request.
-    pub async fn handle(&self, request: http::Request<Bytes>) -> http::Response<Body<Inbound>> {
+    pub async fn handle(
+        &self,
+        request: http::Request<impl gateway::body::Incoming>,
+    ) -> http::Response<Body<Inbound>> {
         self.gateway.handle(&self.platform, request).await
     }
 }

@@ -33,10 +33,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
                 return wire::unavailable();
             }
         };
-        match wire::call(&request).await? {
-            Some(call) => wire::answer(gateway.handle(&edge, call).await),
-            None => wire::too_large(),
-        }
+        wire::answer(gateway.handle(&edge, wire::call(&request)?).await)
     };
     // A caller who hangs up while we work cancels the work; once we stream, the platform drops the stream.
     let (work, handle) = abortable(work);

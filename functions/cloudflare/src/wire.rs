@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::future::AbortHandle;
 use futures_util::{Stream, StreamExt};
-use gateway::body::Body;
+use gateway::body::{Body, Incoming, Unread};
 use gateway::platform::PlatformError;
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::closure::Closure;
@@ -13,42 +13,52 @@ use web_sys::{AbortSignal, ReadableStream, ResponseInit};
 use worker::ScheduleContext;
 
 use crate::fetching::{inward, outward};
-use crate::stream::Incoming;
+use crate::stream;
 
-/// The longest body that is read: above it, no message of MCP is meant.
-const LARGEST_BODY: usize = 16 << 20;
-
-/// The request that came in, read to its end; nothing if that is too far.
-pub(crate) async fn call(request: &web_sys::Request) -> Result<Option<http::Request<Bytes>>, JsValue> {
+/// The request that came in, its body still to be read.
+pub(crate) fn call(request: &web_sys::Request) -> Result<http::Request<Upload>, JsValue> {
     let invalid = |error: http::Error| JsValue::from_str(&error.to_string());
-    let body = match request.body() {
-        None => Bytes::new(),
-        Some(body) => match whole(body).await? {
-            Some(body) => body,
-            None => return Ok(None),
-        },
-    };
-    let method = request.method();
-    let mut call =
-        http::Request::builder().method(method.as_str()).uri(request.url()).body(body).map_err(invalid)?;
-    *call.headers_mut() = inward(&request.headers());
-    Ok(Some(call))
+    let headers = inward(&request.headers());
+    let stated =
+        headers.get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let body = request.body();
+    let length = if body.is_none() { Some(0) } else { stated };
+    let mut call = http::Request::builder()
+        .method(request.method().as_str())
+        .uri(request.url())
+        .body(Upload { body, length })
+        .map_err(invalid)?;
+    *call.headers_mut() = headers;
+    Ok(call)
 }
 
-async fn whole(body: ReadableStream) -> Result<Option<Bytes>, JsValue> {
-    let mut chunks = wasm_streams::ReadableStream::from_raw(body.unchecked_into()).into_stream();
-    let mut all: Vec<u8> = Vec::new();
-    while let Some(chunk) = chunks.next().await {
-        all.extend(Uint8Array::new(&chunk?).to_vec());
-        if all.len() > LARGEST_BODY {
-            return Ok(None);
-        }
+/// The body of a request. One that nobody reads never enters wasm; the platform gets rid of it.
+pub(crate) struct Upload {
+    body: Option<ReadableStream>,
+    length: Option<u64>,
+}
+
+impl Incoming for Upload {
+    fn length(&self) -> Option<u64> {
+        self.length
     }
-    Ok(Some(all.into()))
+
+    async fn read(self, limit: usize) -> Result<Bytes, Unread> {
+        let Some(body) = self.body else { return Ok(Bytes::new()) };
+        let mut chunks = wasm_streams::ReadableStream::from_raw(body.unchecked_into()).into_stream();
+        let mut all: Vec<u8> = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            all.extend(Uint8Array::new(&chunk.map_err(|_| Unread::Broken)?).to_vec());
+            if all.len() > limit {
+                return Err(Unread::TooLarge);
+            }
+        }
+        Ok(all.into())
+    }
 }
 
 /// The answer that goes out. A body that the core did not look into passes on as it is.
-pub(crate) fn answer(response: http::Response<Body<Incoming>>) -> Result<web_sys::Response, JsValue> {
+pub(crate) fn answer(response: http::Response<Body<stream::Incoming>>) -> Result<web_sys::Response, JsValue> {
     let (parts, body) = response.into_parts();
     let init = ResponseInit::new();
     init.set_status(parts.status.as_u16());
@@ -72,11 +82,6 @@ pub(crate) fn answer(response: http::Response<Body<Incoming>>) -> Result<web_sys
 /// What we answer to a caller who went away: no one reads it, but the platform wants one.
 pub(crate) fn nobody_listens() -> Result<web_sys::Response, JsValue> {
     plain(499, "")
-}
-
-/// What we answer to more than we read.
-pub(crate) fn too_large() -> Result<web_sys::Response, JsValue> {
-    plain(413, "the request is too large")
 }
 
 /// What we answer while the deployment is broken; the log says how.

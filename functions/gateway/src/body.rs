@@ -1,4 +1,4 @@
-//! What the gateway answers with.
+//! Bodies: of a request, which nobody has read yet, and of an answer.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,6 +10,54 @@ use futures_util::{Stream, StreamExt as _, pin_mut};
 use http_body::{Frame, SizeHint};
 
 use crate::platform::{Platform, PlatformError};
+
+/// The body of a request, still to be read: much can be refused without it. One that is dropped unread is the host's to get rid of, so
+/// that a caller who is still sending sees the answer.
+#[expect(async_fn_in_trait, reason = "as for `Platform`: the core's futures are not Send")]
+pub trait Incoming {
+    /// How many bytes it has, if the request says so.
+    fn length(&self) -> Option<u64>;
+
+    /// Reads it to its end, if that is no further than `limit` bytes.
+    async fn read(self, limit: usize) -> Result<Bytes, Unread>;
+}
+
+/// Why there is no body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unread {
+    /// It is larger than it may be.
+    TooLarge,
+    /// It ended before it was whole.
+    Broken,
+    /// It took too long.
+    Late,
+}
+
+/// A body that is there already.
+impl Incoming for Bytes {
+    fn length(&self) -> Option<u64> {
+        Some(self.len() as u64)
+    }
+
+    async fn read(self, limit: usize) -> Result<Bytes, Unread> {
+        if self.len() > limit { Err(Unread::TooLarge) } else { Ok(self) }
+    }
+}
+
+/// Reads the body of a request, for so long.
+pub(crate) async fn receive<P: Platform>(
+    platform: &P,
+    body: impl Incoming,
+    limit: usize,
+    patience: Duration,
+) -> Result<Bytes, Unread> {
+    let (reading, deadline) = (body.read(limit), platform.sleep(patience));
+    pin_mut!(reading, deadline);
+    match select(reading, deadline).await {
+        Either::Left((read, _)) => read,
+        Either::Right(_) => Err(Unread::Late),
+    }
+}
 
 /// The body of an answer.
 pub enum Body<S> {

@@ -27,7 +27,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use bytes::Bytes;
 use policies::CompiledSet;
 use schemas::ids::Sha256Hex;
 
@@ -79,11 +78,11 @@ impl Gateway {
         settings::encode_key(&self.provisioner_key)
     }
 
-    /// Answers a request. There is always an answer.
+    /// Answers a request, if need be before its body is read. There is always an answer.
     pub async fn handle<P: Platform>(
         &self,
         platform: &P,
-        request: http::Request<Bytes>,
+        request: http::Request<impl body::Incoming>,
     ) -> http::Response<Body<P::Stream>> {
         routes::route(self, platform, request).await
     }

@@ -13,3 +13,5 @@ pub mod database;
 pub mod fetch;
 pub mod platform;
 pub mod serve;
+
+mod upload;

@@ -4,10 +4,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use gateway::platform::PlatformError;
 use gateway::{Body, Gateway, Settings};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,6 +16,7 @@ use tokio::task::LocalSet;
 use crate::database::Database;
 use crate::fetch::Inbound;
 use crate::platform::{Native, Secrets};
+use crate::upload::Upload;
 
 /// How long open connections get to finish when we are asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -174,45 +173,5 @@ async fn answer(
     platform: Native,
     request: http::Request<Incoming>,
 ) -> Result<http::Response<Body<Inbound>>, std::convert::Infallible> {
-    let (head, body) = request.into_parts();
-    let body = match collect(body).await {
-        Ok(body) => body,
-        Err(error) => {
-            tracing::debug!(%error, "a request broke off");
-            Bytes::new()
-        }
-    };
-    Ok(gateway.handle(&platform, http::Request::from_parts(head, body)).await)
-}
-
-/// Reads the body, as far as the gateway takes it; one byte too many is enough to be refused. What comes after that is read and
-/// forgotten (up to a point), because a client that is still writing would not see the answer.
-async fn collect(mut body: Incoming) -> Result<Bytes, hyper::Error> {
-    const KEPT: usize = schemas::provisioner::MAX_MESSAGE_BYTES + 1;
-    const PATIENCE: usize = 8 * KEPT;
-    let mut first = Bytes::new();
-    let mut whole: Option<BytesMut> = None;
-    let mut read = 0;
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        let already = read;
-        read += data.len();
-        if already >= KEPT {
-            if read > PATIENCE {
-                break;
-            }
-            continue;
-        }
-        match &mut whole {
-            // Most bodies come in one piece: no copy then.
-            None if already == 0 => first = data,
-            None => {
-                let mut all = BytesMut::from(std::mem::take(&mut first));
-                all.extend_from_slice(&data);
-                whole = Some(all);
-            }
-            Some(all) => all.extend_from_slice(&data),
-        }
-    }
-    Ok(whole.map_or(first, BytesMut::freeze))
+    Ok(gateway.handle(&platform, Upload::of(request)).await)
 }

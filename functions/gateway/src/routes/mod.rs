@@ -8,29 +8,36 @@ mod metadata;
 mod page;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
+use schemas::provisioner::MAX_MESSAGE_BYTES;
 
 use crate::Gateway;
-use crate::body::Body;
+use crate::body::{Body, Incoming, Unread, receive};
 use crate::platform::Platform;
 
 /// The route table.
 pub(crate) async fn route<P: Platform>(
     gateway: &Gateway,
     platform: &P,
-    request: Request<Bytes>,
+    request: Request<impl Incoming>,
 ) -> Response<Body<P::Stream>> {
-    let path = request.uri().path().to_owned();
+    let (head, body) = request.into_parts();
+    let path = head.uri.path().to_owned();
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    match (request.method(), segments.as_slice()) {
-        (_, ["mcp", org, toolbox]) => mcp::serve(gateway, platform, request, org, toolbox).await,
+    match (&head.method, segments.as_slice()) {
+        (_, ["mcp", org, toolbox]) => mcp::serve(gateway, platform, &head, body, (org, toolbox)).await,
         (&Method::GET, [".well-known", "oauth-protected-resource", "mcp", org, toolbox]) => {
             metadata::serve(gateway, platform, org, toolbox).await
         }
-        (_, ["api", "v1", rest @ ..]) => api::serve(gateway, platform, request, rest).await,
-        (&Method::GET | &Method::POST, ["approve", id]) => {
-            approve::serve(gateway, platform, &request, id).await
-        }
+        (_, ["api", "v1", rest @ ..]) => match whole(gateway, platform, head, body).await {
+            Ok(request) => api::serve(gateway, platform, request, rest).await,
+            Err(refused) => refused,
+        },
+        (&Method::GET | &Method::POST, ["approve", id]) => match whole(gateway, platform, head, body).await {
+            Ok(request) => approve::serve(gateway, platform, &request, id).await,
+            Err(refused) => refused,
+        },
         (&Method::GET, ["" | "console"]) => console::serve(gateway),
         (&Method::GET, ["style.css"]) => page::stylesheet(),
         (&Method::GET, ["healthz"]) => text(StatusCode::OK, "ok\n"),
@@ -38,6 +45,21 @@ pub(crate) async fn route<P: Platform>(
             StatusCode::NOT_FOUND,
             "there is nothing here; MCP clients connect to /mcp/{org}/{toolbox}\n",
         ),
+    }
+}
+
+/// The request with its body, for surfaces that need it before they can say anything.
+async fn whole<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    head: Parts,
+    body: impl Incoming,
+) -> Result<Request<Bytes>, Response<Body<P::Stream>>> {
+    match receive(platform, body, MAX_MESSAGE_BYTES, gateway.settings.call_limit).await {
+        Ok(body) => Ok(Request::from_parts(head, body)),
+        Err(Unread::TooLarge) => Err(text(StatusCode::PAYLOAD_TOO_LARGE, "a body may have 10 MiB\n")),
+        Err(Unread::Broken) => Err(text(StatusCode::BAD_REQUEST, "the body broke off\n")),
+        Err(Unread::Late) => Err(text(StatusCode::REQUEST_TIMEOUT, "the body took too long\n")),
     }
 }
 

@@ -122,7 +122,7 @@ impl<P: Platform> Visit<'_, P> {
             Err(error) => return self.stop(call.about, &denial, &error.to_string()).await,
         };
         let Some(user) = &self.caller.user else {
-            return Err(self.refuse(call.about, &denial, "nobody is there to ask").await?);
+            return Err(self.deny_because(call.about, &denial, "nobody is there to ask").await?);
         };
         let bound = Bound {
             org: &self.toolbox.org.id,
@@ -161,7 +161,13 @@ impl<P: Platform> Visit<'_, P> {
         Ok(event)
     }
 
-    async fn refuse(&self, about: &About, denial: &Denial, reason: &str) -> Result<Refusal, Refusal> {
+    /// Records what the policies refused, and why no more was asked; says it in the words for what is not there.
+    pub(crate) async fn deny_because(
+        &self,
+        about: &About,
+        denial: &Denial,
+        reason: &str,
+    ) -> Result<Refusal, Refusal> {
         let event = self.note_denial(about, denial, reason).await?;
         let name = about.subject.as_ref().and_then(|subject| subject.name.as_deref()).unwrap_or_default();
         Ok(unknown(&about.method, name, event))
@@ -227,7 +233,7 @@ impl<P: Platform> Settling<'_, '_, P> {
             Err(denial) if denial.obligations() == [OBLIGATION] => self.ask(&denial).await,
             Err(denial) => {
                 let reason = "an approval was not enough";
-                Err(self.visit.refuse(self.call.about, &denial, reason).await?)
+                Err(self.visit.deny_because(self.call.about, &denial, reason).await?)
             }
         }
     }

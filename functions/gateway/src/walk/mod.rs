@@ -1,6 +1,7 @@
 //! The one walk of a request: who asks, for what, may they, and the record of it before anything happens.
 
 mod approval;
+mod foresight;
 
 pub(crate) use approval::{Brought, Prospect, Reply, Round, Settled, ToolCall};
 

@@ -46,7 +46,7 @@ pub(super) async fn serve<P: Platform>(
         {
             return refuse("`initialize` can't be part of a batch");
         }
-        let response = Box::pin(one(parties, headers, message)).await;
+        let response = Box::pin(one(parties, headers, message, None)).await;
         if response.status() == StatusCode::UNAUTHORIZED {
             return response;
         }

@@ -12,13 +12,12 @@ use super::answer::{Relay, relay};
 use super::asking::{self, Client, Link, respond};
 use super::error::{INTERNAL, INVALID_PARAMS, RpcError};
 use super::message::{Call, check_mirrored, shorten};
-use super::{Context, Failure, outbound, state};
+use super::{Context, Failure, ahead, outbound, state};
 use crate::audit::Intent;
 use crate::body::Body;
 use crate::json::{Object, raw};
 use crate::platform::Platform;
 use crate::protocol::Era;
-use crate::store::targets;
 use crate::toolboxes::Discovered;
 use crate::toolboxes::{Server, names};
 use crate::upstream;
@@ -30,12 +29,7 @@ pub(super) async fn tool<P: Platform>(
     call: Call<'_>,
 ) -> Result<Response<Body<P::Stream>>, Failure> {
     let public = parameter(&call, "name")?;
-    let place = (context.org, context.toolbox);
-    let found = targets::tool(context.platform, context.credential, place, &public).await?;
-    let (visit, target) = context.enter(call.method, found).await?;
-    let Some((server, tool)) = target else {
-        return Err(visit.refuse_unknown(call.method.as_str(), &public).await?.into());
-    };
+    let (visit, server, tool) = ahead::tool(context, &public).await?;
     let arguments = call.params.get("arguments");
     let decision = visit.decide_tool(&server, &tool, arguments, None)?;
     let about = visit.about(call.method.as_str(), Some(&server), Some(&public), arguments);
@@ -102,21 +96,17 @@ pub(super) async fn item<P: Platform>(
     action: Action,
 ) -> Result<Response<Body<P::Stream>>, Failure> {
     let asked = parameter(&call, key)?;
-    let found =
-        targets::servers(context.platform, context.credential, (context.org, context.toolbox)).await?;
-    let (visit, servers) = context.enter(call.method, found).await?;
-    let Some((server, name)) = owner(&servers, action, &asked) else {
-        return Err(visit.refuse_unknown(call.method.as_str(), &asked).await?.into());
-    };
+    let (visit, server, name) = ahead::item(context, call.method, action, &asked).await?;
     let arguments = call.params.get("arguments");
-    let decision = visit.decide_item(action, server, &name, arguments)?;
-    let about = visit.about(call.method.as_str(), Some(server), Some(&asked), arguments);
+    let decision = visit.decide_item(action, &server, &name, arguments)?;
+    let about = visit.about(call.method.as_str(), Some(&server), Some(&asked), arguments);
     let mut params = call.params.clone();
     params.put(key, &name);
-    let opened = if decision.is_ok() { Some(state::open(&visit, &call, server, &mut params)?) } else { None };
+    let opened =
+        if decision.is_ok() { Some(state::open(&visit, &call, &server, &mut params)?) } else { None };
     let (intent, permit) = visit.record(&about, decision).await?;
     let binding = opened.unwrap_or_default().binding;
-    Forward { visit: &visit, server, intent, permit, binding, round: None }
+    Forward { visit: &visit, server: &server, intent, permit, binding, round: None }
         .send(call, params, Some(name))
         .await
 }

@@ -201,6 +201,18 @@ fn check_version(meta: &Object<'_>) -> Result<(), RpcError> {
         .with_data(serde_json::json!({ "supported": [MODERN], "requested": asked })))
 }
 
+/// What the head of a modern request says that it asks for: the method, and the name that `Mcp-Name` mirrors. Nothing, if it says
+/// nothing or not well; then the message itself has to be read.
+pub(crate) fn announced(headers: &HeaderMap) -> Option<(Method, String)> {
+    let once = |name| header(headers, name).ok().flatten();
+    if once(VERSION)? != MODERN {
+        return None;
+    }
+    let method = Method::parse(&decode(&once(METHOD)?)?, Era::Modern)?;
+    method.named_by()?;
+    Some((method, decode(&once(NAME)?)?.into_owned()))
+}
+
 /// A header that may come once.
 fn header<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<Cow<'h, str>>, RpcError> {
     let mut values = headers.get_all(name).iter();
@@ -228,9 +240,7 @@ pub(crate) fn check_mirrored(call: &Call<'_>, mirrored: &[(String, Vec<String>)]
     let arguments: serde_json::Value =
         call.params.get("arguments").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     for (name, path) in mirrored {
-        let full = format!("{PARAM}{}", name.to_ascii_lowercase());
-        let mut values =
-            call.param_headers.iter().filter(|(key, _)| key.as_str() == full).map(|(_, value)| value);
+        let mut values = mirrors_of(call.param_headers.iter().map(|(key, value)| (key, value)), name);
         let argument =
             path.iter().try_fold(&arguments, |value, key| value.get(key)).filter(|value| !value.is_null());
         let refuse = |why: &str| RpcError::new(HEADER_MISMATCH, format!("header `Mcp-Param-{name}` {why}"));
@@ -239,8 +249,7 @@ pub(crate) fn check_mirrored(call: &Call<'_>, mirrored: &[(String, Vec<String>)]
             (None, Some(_)) => return Err(refuse("mirrors an argument that is not there")),
             (Some(_), None) => return Err(refuse("is missing")),
             (Some(argument), Some(value)) => {
-                let text = value.to_str().ok().map(|text| text.trim_matches([' ', '\t'])).and_then(decode);
-                let same = text.is_some_and(|text| mirrors(&text, argument));
+                let same = mirrored_text(value).is_some_and(|text| mirrors(&text, argument));
                 if !same || values.next().is_some() {
                     return Err(refuse("says something else than the argument"));
                 }
@@ -248,6 +257,30 @@ pub(crate) fn check_mirrored(call: &Call<'_>, mirrored: &[(String, Vec<String>)]
         }
     }
     Ok(())
+}
+
+/// The headers that mirror the argument whose header name part this is.
+fn mirrors_of<'h>(
+    headers: impl Iterator<Item = (&'h HeaderName, &'h HeaderValue)>,
+    name: &str,
+) -> impl Iterator<Item = &'h HeaderValue> {
+    let full = format!("{PARAM}{}", name.to_ascii_lowercase());
+    headers.filter(move |(key, _)| key.as_str() == full).map(|(_, value)| value)
+}
+
+/// What such a header says.
+fn mirrored_text(value: &HeaderValue) -> Option<Cow<'_, str>> {
+    value.to_str().ok().map(|text| text.trim_matches([' ', '\t'])).and_then(decode)
+}
+
+/// The string that an argument must be, by the header that mirrors it. Text that a number or a boolean would have too says nothing for
+/// certain; nor does a header that is not there, for `null` has none either.
+pub(crate) fn announced_argument(headers: &HeaderMap, name: &str) -> Option<String> {
+    let mut values = mirrors_of(headers.iter(), name);
+    let text = mirrored_text(values.next()?)?;
+    let certain =
+        values.next().is_none() && text.parse::<f64>().is_err() && text != "true" && text != "false";
+    certain.then(|| text.into_owned())
 }
 
 /// Whether a header's text says what the argument says; numbers are compared as numbers.

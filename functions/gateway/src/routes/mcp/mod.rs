@@ -1,5 +1,6 @@
 //! `/mcp/{org}/{toolbox}`: Model Context Protocol 2026-07-28 and, on the same URL, its handshake revisions, without sessions.
 
+mod ahead;
 mod answer;
 mod asking;
 mod batch;
@@ -18,11 +19,15 @@ mod session;
 mod state;
 mod tools;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, header};
+use std::cell::Cell;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method as HttpMethod, Response, StatusCode, header};
 use schemas::decision::Action;
 use schemas::names::{OrgName, ToolboxName};
+use schemas::provisioner::MAX_MESSAGE_BYTES;
 
+use self::ahead::Ahead;
 use self::error::RpcError;
 use self::message::{Call, Message, Refused};
 use self::method::Method;
@@ -30,7 +35,7 @@ use self::session::Session;
 use super::metadata;
 use crate::Gateway;
 use crate::audit::Told;
-use crate::body::Body;
+use crate::body::{Body, Incoming, receive};
 use crate::error::Fault;
 use crate::identity::{self, IdentityError};
 use crate::platform::Platform;
@@ -89,6 +94,8 @@ struct Context<'a, P: Platform> {
     credential: &'a Credential,
     traceparent: Option<String>,
     session: Option<Session>,
+    /// What was found out before the body was read.
+    ahead: Cell<Option<Ahead<'a, P>>>,
 }
 
 impl<'a, P: Platform> Context<'a, P> {
@@ -116,16 +123,16 @@ impl<'a, P: Platform> Context<'a, P> {
 pub(crate) async fn serve<P: Platform>(
     gateway: &Gateway,
     platform: &P,
-    request: Request<Bytes>,
-    org: &str,
-    toolbox: &str,
+    head: &Parts,
+    body: impl Incoming,
+    (org, toolbox): (&str, &str),
 ) -> Response<Body<P::Stream>> {
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut response = match preliminary::refuse(gateway, &request) {
+    let origin = head.headers.get(header::ORIGIN).cloned();
+    let mut response = match preliminary::refuse(gateway, head, body.length()) {
         Some(refused) => refused,
-        None if request.method() == HttpMethod::OPTIONS => preliminary::preflight(),
+        None if head.method == HttpMethod::OPTIONS => preliminary::preflight(),
         None => match (OrgName::parse(org), ToolboxName::parse(toolbox)) {
-            (Ok(org), Ok(toolbox)) => post(gateway, platform, &request, &org, &toolbox).await,
+            (Ok(org), Ok(toolbox)) => post(gateway, platform, (&head.headers, body), &org, &toolbox).await,
             _ => RpcError::of(Fault::Denied, "no organisation and toolbox can have such names")
                 .with_status(StatusCode::NOT_FOUND)
                 .answer(None, None),
@@ -155,14 +162,21 @@ struct Parties<'a, P: Platform> {
     credential: Credential,
 }
 
+impl<'a, P: Platform> Parties<'a, P> {
+    fn context(&'a self, traceparent: Option<String>, ahead: Option<Ahead<'a, P>>) -> Context<'a, P> {
+        let Self { gateway, platform, org, toolbox, credential } = self;
+        let ahead = Cell::new(ahead);
+        Context { gateway, platform, org, toolbox, credential, traceparent, session: None, ahead }
+    }
+}
+
 async fn post<P: Platform>(
     gateway: &Gateway,
     platform: &P,
-    request: &Request<Bytes>,
+    (headers, body): (&HeaderMap, impl Incoming),
     org: &OrgName,
     toolbox: &ToolboxName,
 ) -> Response<Body<P::Stream>> {
-    let headers = request.headers();
     let audience = metadata::resource(gateway, org, toolbox);
     let credential = match identity::credential(platform, &gateway.tokens, headers, org, &audience).await {
         Ok(credential) => credential,
@@ -170,10 +184,23 @@ async fn post<P: Platform>(
         Err(error) => return unproven(gateway, org, toolbox, &error),
     };
     let parties = Parties { gateway, platform, org, toolbox, credential };
-    if batch::is_one(request.body()) {
-        return batch::serve(&parties, headers, request.body()).await;
+    let ahead = if ahead::is_worth_it(body.length()) {
+        let context = parties.context(None, None);
+        match ahead::look(&context, headers).await {
+            Ok(ahead) => ahead,
+            Err(failure) => return render(&context, Era::Modern, None, failure),
+        }
+    } else {
+        None
+    };
+    let body = match receive(platform, body, MAX_MESSAGE_BYTES, gateway.settings.call_limit).await {
+        Ok(body) => body,
+        Err(why) => return preliminary::unread(why),
+    };
+    if batch::is_one(&body) {
+        return batch::serve(&parties, headers, &body).await;
     }
-    one(&parties, headers, message::read(headers, request.body())).await
+    one(&parties, headers, message::read(headers, &body), ahead).await
 }
 
 /// Answers one message.
@@ -181,20 +208,12 @@ async fn one<P: Platform>(
     parties: &Parties<'_, P>,
     headers: &HeaderMap,
     message: Result<Message<'_>, Box<Refused>>,
+    ahead: Option<Ahead<'_, P>>,
 ) -> Response<Body<P::Stream>> {
     match message {
         Ok(Message::Call(mut call)) => {
             let traceparent = call.meta.text("traceparent").map(|text| message::shorten(&text));
-            let Parties { gateway, platform, org, toolbox, credential } = parties;
-            let mut context = Context {
-                gateway,
-                platform: *platform,
-                org,
-                toolbox,
-                credential,
-                traceparent,
-                session: None,
-            };
+            let mut context = parties.context(traceparent, ahead);
             let (era, id) = (call.era, call.id.clone());
             if era != Era::Modern && call.method != Method::Initialize {
                 match session::read(&context, headers) {
@@ -211,7 +230,7 @@ async fn one<P: Platform>(
                     StatusCode::OK,
                     format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{{result}}}}}"#, id.get()),
                 ),
-                Err(failure) => render(&context, era, &id, failure),
+                Err(failure) => render(&context, era, Some(&id), failure),
             }
         }
         Ok(Message::Note) => {
@@ -254,34 +273,34 @@ async fn dispatch<P: Platform>(
 fn render<P: Platform>(
     context: &Context<'_, P>,
     era: Era,
-    id: &serde_json::value::RawValue,
+    id: Option<&serde_json::value::RawValue>,
     failure: Failure,
 ) -> Response<Body<P::Stream>> {
     let era = Some(era);
     match failure {
-        Failure::Rpc(error) => error.answer(era, Some(id)),
+        Failure::Rpc(error) => error.answer(era, id),
         Failure::Refusal(Refusal::Identity(error)) => {
             unproven(context.gateway, context.org, context.toolbox, &error)
         }
         Failure::Refusal(refusal @ Refusal::NoToolbox(_)) => RpcError::of(Fault::Denied, refusal.to_string())
             .with_status(StatusCode::NOT_FOUND)
-            .answer(era, Some(id)),
+            .answer(era, id),
         Failure::Refusal(refusal @ Refusal::Unknown { .. }) => {
             let mut error = RpcError::of(Fault::Denied, refusal.to_string());
             if let Refusal::Unknown { reference: Some(reference), .. } = refusal {
                 error = error.with_data(serde_json::json!(Told::new(reference, Vec::new())));
             }
-            error.answer(era, Some(id))
+            error.answer(era, id)
         }
         Failure::Refusal(refusal @ Refusal::Platform(_)) => {
             if let Refusal::Platform(log) = &refusal {
                 Fault::Platform.log(log);
             }
-            RpcError::of(Fault::Platform, refusal.to_string()).answer(era, Some(id))
+            RpcError::of(Fault::Platform, refusal.to_string()).answer(era, id)
         }
         Failure::Upstream(error) => {
             error.fault().log(&error.log());
-            RpcError::of(error.fault(), error.to_string()).answer(era, Some(id))
+            RpcError::of(error.fault(), error.to_string()).answer(era, id)
         }
     }
 }
