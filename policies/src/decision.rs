@@ -115,10 +115,7 @@ pub(crate) fn evaluate_request(set: &CompiledSet, request: &DecisionRequest) -> 
 }
 
 /// Asks Cedar, and makes every failure a deny.
-pub(crate) fn answer(
-    set: &CompiledSet,
-    slice: Result<(slice::Request, Entities), SliceError>,
-) -> Decision {
+pub(crate) fn answer(set: &CompiledSet, slice: Result<(slice::Request, Entities), SliceError>) -> Decision {
     match slice {
         Ok((request, entities)) => evaluate(set, request, &entities),
         Err(error) => Decision {

@@ -22,6 +22,7 @@ pub(crate) enum Command {
     Dev(Dev),
     /// Bring the database to the newest migration, or take migrations back.
     Migrate(Migrate),
+    Policy(crate::policy::Policy),
 }
 
 #[derive(Debug, clap::Args)]

@@ -4,6 +4,7 @@ mod arguments;
 mod dev;
 mod logging;
 mod operate;
+mod policy;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => operate::serve(&options),
         Command::Dev(options) => dev::run(&options),
         Command::Migrate(options) => operate::migrate(&options),
+        Command::Policy(options) => return policy::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
