@@ -1,8 +1,8 @@
 //! What the solver found, made worth reading: named, stripped to what matters, and confirmed by Cedar itself.
 //!
-//! A solver invents every fact it is not told, ids like `""` among them. So entities that no policy names get names, and each fact is
-//! set to what nobody would wonder at, as long as Cedar still finds that the request refutes what was to be proved. What is left
-//! peculiar is what matters.
+//! A solver invents every fact it is not told, ids like `""` among them. So each fact is set to what nobody would wonder at, and
+//! each entity gets a plain name, as long as Cedar still finds that the request refutes what was to be proved. What is left peculiar
+//! is what matters.
 
 use cedar_policy::{Authorizer, Entities, EntityUid, Request, Schema};
 use cedar_policy_symcc::Env;
@@ -38,9 +38,20 @@ pub(crate) fn of(subject: &Subject, found: &Env, refutes: Refutes<'_>) -> Result
         strip(&mut model, &subject.schema, refutes);
     }
     model.drop_unreferenced();
-    let named = model.with_names(&subject.named(), &subject.enumerated);
+    let mut kept = subject.named();
+    let named = model.with_names(&kept, &subject.enumerated);
     if holds(&named, &subject.schema, refutes) {
         model = named;
+    }
+    // Who is named by a policy keeps that name only where it matters.
+    for known in subject.named() {
+        kept.remove(&known);
+        let renamed = model.with_names(&kept, &subject.enumerated);
+        if renamed != model && holds(&renamed, &subject.schema, refutes) {
+            model = renamed;
+        } else {
+            kept.insert(known);
+        }
     }
     let (request, entities) = model.read(&subject.schema)?;
     let response = Authorizer::new().is_authorized(&request, &subject.policies.policies, &entities);

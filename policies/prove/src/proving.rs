@@ -1,10 +1,13 @@
 //! The questions, put to the solver: for each request environment, as formulas over every request there can be.
 
+use std::cell::OnceCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cedar_policy::{AuthorizationError, Authorizer, Entities, Policy, PolicyId, Request, RequestEnv};
+use cedar_policy::{
+    AuthorizationError, Authorizer, Entities, Policy, PolicyId, PolicySet, Request, RequestEnv,
+};
 use cedar_policy_symcc::solver::LocalSolver;
 use cedar_policy_symcc::{
     CedarSymCompiler, CompiledPolicy, CompiledPolicySet, Env, WellFormedAsserts, always_denies_asserts, err,
@@ -132,14 +135,14 @@ impl Prover<'_> {
         questions: &[Asked<'_>],
         environment: &RequestEnv,
     ) -> Vec<(usize, Finding)> {
-        let set = self.compile_set(&self.subject.policies, environment);
+        let set = Compiled::new(self.subject, environment);
         let mut findings = Vec::new();
         for (number, asked) in questions.iter().enumerate() {
             let start = Instant::now();
             let said = match asked {
                 Asked::NeverErrs { policy, .. } => self.never_errs(policy, environment).await,
-                Asked::Invariant(invariant) => self.invariant(invariant, set.as_ref(), environment).await,
-                Asked::NothingNew(old) => self.nothing_new(old, set.as_ref(), environment).await,
+                Asked::Invariant(invariant) => self.invariant(invariant, &set, environment).await,
+                Asked::NothingNew(old) => self.nothing_new(old, &set, environment).await,
             };
             // A question that does not arise here has no finding.
             let Some(said) = said else { continue };
@@ -209,47 +212,52 @@ impl Prover<'_> {
     async fn invariant(
         &mut self,
         invariant: &Invariant,
-        set: Result<&CompiledPolicySet, &Unproved>,
+        set: &Compiled<'_>,
         environment: &RequestEnv,
     ) -> Option<Said> {
-        let compiled = self.compile(&invariant.matches, environment).and_then(|matches| {
-            if is_certain(&never_errors_asserts(&matches)) && is_certain(&never_matches_asserts(&matches)) {
-                return Ok(None);
-            }
-            let kept = self.compile(&invariant.kept, environment)?.into_compiled_policyset();
-            Ok(Some((set.map_err(Unproved::clone)?, kept)))
-        });
-        match compiled {
-            Ok(None) => None,
-            Ok(Some((set, kept))) => Some(self.ask(&implies_asserts(set, &kept)).await),
-            Err(unproved) => Some(Err(unproved)),
+        let kept = match self.kept(invariant, environment).transpose()? {
+            Ok(kept) => kept,
+            Err(unproved) => return Some(Err(unproved)),
+        };
+        // What the forbids alone make sure of holds whatever is permitted, and is proved as fast for a thousand permits as for one.
+        if let Ok(not_forbidden) = set.not_forbidden()
+            && let Ok(None) = self.ask(&implies_asserts(not_forbidden, &kept)).await
+        {
+            return Some(Ok(None));
         }
+        Some(match set.whole() {
+            Ok(whole) => self.ask(&implies_asserts(whole, &kept)).await,
+            Err(unproved) => Err(unproved.clone()),
+        })
     }
 
-    async fn nothing_new(
-        &mut self,
-        old: &Set,
-        set: Result<&CompiledPolicySet, &Unproved>,
+    /// What an invariant leaves allowed, unless it matches nothing here.
+    fn kept(
+        &self,
+        invariant: &Invariant,
         environment: &RequestEnv,
-    ) -> Option<Said> {
-        let set = match set {
-            Ok(set) if is_certain(&always_denies_asserts(set)) => return None,
-            Ok(set) => set,
+    ) -> Result<Option<CompiledPolicySet>, Unproved> {
+        let matches = self.compile(&invariant.matches, environment)?;
+        if is_certain(&never_errors_asserts(&matches)) && is_certain(&never_matches_asserts(&matches)) {
+            return Ok(None);
+        }
+        Ok(Some(self.compile(&invariant.kept, environment)?.into_compiled_policyset()))
+    }
+
+    async fn nothing_new(&mut self, old: &Set, set: &Compiled<'_>, environment: &RequestEnv) -> Option<Said> {
+        let new = match set.whole() {
+            Ok(new) if is_certain(&always_denies_asserts(new)) => return None,
+            Ok(new) => new,
             Err(unproved) => return Some(Err(unproved.clone())),
         };
-        match self.compile_set(old, environment) {
-            Ok(old) => Some(self.ask(&implies_asserts(set, &old)).await),
-            Err(unproved) => Some(Err(unproved)),
-        }
+        Some(match compile_set(&old.as_decided, environment, self.subject) {
+            Ok(old) => self.ask(&implies_asserts(new, &old)).await,
+            Err(unproved) => Err(unproved),
+        })
     }
 
     fn compile(&self, policy: &Policy, environment: &RequestEnv) -> Result<CompiledPolicy, Unproved> {
         CompiledPolicy::compile(policy, environment, &self.subject.schema)
-            .map_err(|error| unsupported(&error))
-    }
-
-    fn compile_set(&self, set: &Set, environment: &RequestEnv) -> Result<CompiledPolicySet, Unproved> {
-        CompiledPolicySet::compile(&set.as_decided, environment, &self.subject.schema)
             .map_err(|error| unsupported(&error))
     }
 
@@ -279,13 +287,49 @@ impl Prover<'_> {
     }
 }
 
+/// The policies as formulas, made when they are asked for.
+struct Compiled<'a> {
+    subject: &'a Subject,
+    environment: &'a RequestEnv,
+    whole: OnceCell<Result<CompiledPolicySet, Unproved>>,
+    not_forbidden: OnceCell<Result<CompiledPolicySet, Unproved>>,
+}
+
+impl<'a> Compiled<'a> {
+    fn new(subject: &'a Subject, environment: &'a RequestEnv) -> Self {
+        Self { subject, environment, whole: OnceCell::new(), not_forbidden: OnceCell::new() }
+    }
+
+    /// What the gateway allows.
+    fn whole(&self) -> Result<&CompiledPolicySet, &Unproved> {
+        let Self { subject, environment, .. } = self;
+        self.whole.get_or_init(|| compile_set(&subject.policies.as_decided, environment, subject)).as_ref()
+    }
+
+    /// What no forbid stops.
+    fn not_forbidden(&self) -> Result<&CompiledPolicySet, &Unproved> {
+        let Self { subject, environment, .. } = self;
+        self.not_forbidden
+            .get_or_init(|| compile_set(&subject.policies.not_forbidden, environment, subject))
+            .as_ref()
+    }
+}
+
+fn compile_set(
+    policies: &PolicySet,
+    environment: &RequestEnv,
+    subject: &Subject,
+) -> Result<CompiledPolicySet, Unproved> {
+    CompiledPolicySet::compile(policies, environment, &subject.schema).map_err(|error| unsupported(&error))
+}
+
 /// Whether this holds by its very form, without a solver.
 fn is_certain(asserts: &WellFormedAsserts<'_>) -> bool {
     asserts.asserts().iter().any(|term| *term == false.into())
 }
 
 fn allows_alone(policy: &Policy, request: &Request, entities: &Entities) -> bool {
-    let alone = cedar_policy::PolicySet::from_policies([policy.clone()]);
+    let alone = PolicySet::from_policies([policy.clone()]);
     alone.is_ok_and(|alone| allows(&alone, request, entities))
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Set {
     pub(crate) files: Vec<(PolicyId, String)>,
     /// The one permit that allows what the gateway allows under this set.
     pub(crate) as_decided: PolicySet,
+    /// The one permit that allows whatever the forbids of this set leave: no less than is allowed, and much smaller.
+    pub(crate) not_forbidden: PolicySet,
 }
 
 /// Something that is never allowed.
@@ -100,7 +102,12 @@ impl Subject {
 
 impl Set {
     fn read(files: &[File]) -> Result<Self, Problems> {
-        let mut set = Self { policies: PolicySet::new(), files: Vec::new(), as_decided: PolicySet::new() };
+        let mut set = Self {
+            policies: PolicySet::new(),
+            files: Vec::new(),
+            as_decided: PolicySet::new(),
+            not_forbidden: PolicySet::new(),
+        };
         let mut problems = Vec::new();
         for file in files {
             let parsed: PolicySet = match file.text.parse() {
@@ -131,10 +138,20 @@ impl Set {
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
-        if let Err(error) = set.as_decided.add(as_decided(&set.policies)) {
-            return Err(Problems(vec![error.to_string()]));
-        }
+        let (permits, forbids) = (set.conditions(Effect::Permit), set.conditions(Effect::Forbid));
+        let alone = |permit: Policy| {
+            PolicySet::from_policies([permit]).map_err(|error| Problems(vec![error.to_string()]))
+        };
+        set.as_decided = alone(as_decided(&permits, &forbids))?;
+        set.not_forbidden = alone(as_decided(&[ast::Expr::val(true)], &forbids))?;
         Ok(set)
+    }
+
+    /// Conditions in the order of the files, so that the same policies make the same formula.
+    fn conditions(&self, effect: Effect) -> Vec<ast::Expr> {
+        let in_order = self.files.iter().filter_map(|(id, _)| self.policies.policy(id));
+        let of_effect = in_order.filter(|policy| policy.effect() == effect);
+        of_effect.map(|policy| policy.as_ref().condition()).collect()
     }
 
     fn tell(&self, id: &PolicyId, error: &dyn fmt::Display) -> String {
@@ -170,19 +187,30 @@ impl Invariant {
 
 /// The gateway's reading of a policy set as one permit. Cedar skips a policy that errs; the gateway denies. So every condition is
 /// evaluated here, whatever the others say, and an error in any makes this permit err, which permits nothing.
-fn as_decided(policies: &PolicySet) -> Policy {
-    let conditions = |effect: Effect| -> Vec<ast::Expr> {
-        let of_effect = policies.policies().filter(|policy| policy.effect() == effect);
-        of_effect.map(|policy| policy.as_ref().condition()).collect()
-    };
-    let (permits, forbids) = (conditions(Effect::Permit), conditions(Effect::Forbid));
+fn as_decided(permits: &[ast::Expr], forbids: &[ast::Expr]) -> Policy {
     let any = |conditions: &[ast::Expr]| {
-        conditions.iter().cloned().reduce(ast::Expr::or).unwrap_or_else(|| ast::Expr::val(false))
+        joined(conditions.to_vec(), ast::Expr::or).unwrap_or_else(|| ast::Expr::val(false))
     };
     let evaluated = |condition: &ast::Expr| ast::Expr::or(condition.clone(), ast::Expr::val(true));
-    let all = permits.iter().chain(&forbids).map(evaluated).reduce(ast::Expr::and);
-    let decided = ast::Expr::and(any(&permits), ast::Expr::not(any(&forbids)));
+    let all = joined(permits.iter().chain(forbids).map(evaluated).collect(), ast::Expr::and);
+    let decided = ast::Expr::and(any(permits), ast::Expr::not(any(forbids)));
     permit(&PolicyId::new("as-decided"), all.map_or(decided.clone(), |all| ast::Expr::and(all, decided)))
+}
+
+/// All of them as one, as flat as it can be: what follows goes into it by recursion.
+fn joined(mut conditions: Vec<ast::Expr>, join: fn(ast::Expr, ast::Expr) -> ast::Expr) -> Option<ast::Expr> {
+    while conditions.len() > 1 {
+        let mut rest = conditions.into_iter();
+        let mut pairs = Vec::new();
+        while let Some(first) = rest.next() {
+            pairs.push(match rest.next() {
+                Some(second) => join(first, second),
+                None => first,
+            });
+        }
+        conditions = pairs;
+    }
+    conditions.pop()
 }
 
 fn permit(id: &PolicyId, condition: ast::Expr) -> Policy {
