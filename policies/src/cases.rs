@@ -14,15 +14,30 @@
 //!   ]
 //! }
 //! ```
+//!
+//! Where there is an inventory, a case can tell its request by names instead (see [`Scenario`]); `base` holds what the cases
+//! share:
+//!
+//! ```json
+//! {
+//!   "about": "who may post",
+//!   "base": { "agent": "oncall", "user": "ann", "tool": "slack/post" },
+//!   "cases": [
+//!     { "name": "into an incident", "args": { "channel": "C-INC-7" },
+//!       "expect": { "effect": "allow", "policies": ["oncall-incident-channels"] } }
+//!   ]
+//! }
+//! ```
 
 use std::collections::BTreeMap;
 
 use schemas::decision::{DecisionRequest, Effect};
-use schemas::inventory::ToolDefinition;
-use serde_json::Value;
+use schemas::inventory::{Inventory, ToolDefinition};
+use serde_json::{Map, Value};
 
 use crate::decision::evaluate_request;
 use crate::publish::CompiledSet;
+use crate::scenario::Scenario;
 use crate::source::SourceFile;
 
 /// One file of cases.
@@ -37,7 +52,8 @@ pub struct CaseFile {
     /// Definitions of the tools whose typed arguments the policies look into.
     #[serde(default)]
     pub tools: Vec<ToolDefinition>,
-    /// A complete request.
+    /// A complete request; or what the cases share that tell theirs by names.
+    #[serde(default)]
     pub base: Value,
     /// What changes, and what must be decided then.
     pub cases: Vec<Case>,
@@ -45,7 +61,6 @@ pub struct CaseFile {
 
 /// One case.
 #[derive(Debug, Clone, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Case {
     /// What it shows, in words.
     pub name: String,
@@ -54,6 +69,9 @@ pub struct Case {
     pub set: BTreeMap<String, Value>,
     /// What must be decided.
     pub expect: Expectation,
+    /// The request by names: the members of a [`Scenario`].
+    #[serde(flatten)]
+    pub named: Map<String, Value>,
 }
 
 /// What must be decided.
@@ -111,18 +129,51 @@ impl CaseFile {
     /// Reads a case file.
     ///
     /// # Errors
-    /// Says what is wrong with the JSON, with line and column.
+    /// Says what is wrong with the JSON, with line and column; or which case is neither of the one form nor of the other.
     pub fn parse(text: &str) -> Result<Self, CaseError> {
-        serde_json::from_str(text).map_err(|error| CaseError::File(error.to_string()))
+        let file: Self = serde_json::from_str(text).map_err(|error| CaseError::File(error.to_string()))?;
+        for case in &file.cases {
+            if file.is_whole() {
+                if let Some(key) = case.named.keys().next() {
+                    let reason = format!("`base` is a whole request, so `{key}` says nothing; use `set`");
+                    return Err(CaseError::Request { case: case.name.clone(), reason });
+                }
+            } else {
+                file.scenario(case)?;
+            }
+        }
+        Ok(file)
+    }
+
+    /// Whether `base` is a whole request, and not what scenarios share.
+    fn is_whole(&self) -> bool {
+        self.base.get("principal").is_some()
+    }
+
+    fn scenario(&self, case: &Case) -> Result<Scenario, CaseError> {
+        let mut told = self.base.as_object().cloned().unwrap_or_default();
+        told.extend(case.named.clone());
+        serde_json::from_value(Value::Object(told))
+            .map_err(|error| CaseError::Request { case: case.name.clone(), reason: error.to_string() })
     }
 
     /// Runs every case against a set, and returns those that do not hold.
     pub fn run(&self, set: &CompiledSet) -> Vec<CaseError> {
-        self.cases.iter().filter_map(|case| self.run_one(set, case).err()).collect()
+        self.run_with(set, None)
     }
 
-    fn run_one(&self, set: &CompiledSet, case: &Case) -> Result<(), CaseError> {
-        let decision = evaluate_request(set, &self.request(case)?);
+    /// The same, with an inventory for cases that tell their requests by names.
+    pub fn run_with(&self, set: &CompiledSet, inventory: Option<&Inventory>) -> Vec<CaseError> {
+        self.cases.iter().filter_map(|case| self.run_one(set, inventory, case).err()).collect()
+    }
+
+    fn run_one(
+        &self,
+        set: &CompiledSet,
+        inventory: Option<&Inventory>,
+        case: &Case,
+    ) -> Result<(), CaseError> {
+        let decision = evaluate_request(set, &self.request_with(set, inventory, case)?);
         let expect = &case.expect;
         let describe = |effect: Effect, policies: &[String], obligations: &[String]| {
             let effect = if effect == Effect::Allow { "allow" } else { "deny" };
@@ -149,7 +200,32 @@ impl CaseFile {
     /// # Errors
     /// A pointer leads nowhere, or the facts make no request.
     pub fn request(&self, case: &Case) -> Result<DecisionRequest, CaseError> {
-        let mut facts = self.base.clone();
+        Self::changed(self.base.clone(), case)
+    }
+
+    /// The request of a case, told in whatever form.
+    ///
+    /// # Errors
+    /// As [`Self::request`]; or something that is named is not in the inventory.
+    pub fn request_with(
+        &self,
+        set: &CompiledSet,
+        inventory: Option<&Inventory>,
+        case: &Case,
+    ) -> Result<DecisionRequest, CaseError> {
+        if self.is_whole() {
+            return self.request(case);
+        }
+        let no = |reason: String| CaseError::Request { case: case.name.clone(), reason };
+        let inventory = inventory.ok_or_else(|| no("a request by names needs an inventory".to_owned()))?;
+        let request = self.scenario(case)?.request(set, inventory).map_err(no)?;
+        if case.set.is_empty() {
+            return Ok(request);
+        }
+        Self::changed(serde_json::to_value(request).map_err(|error| no(error.to_string()))?, case)
+    }
+
+    fn changed(mut facts: Value, case: &Case) -> Result<DecisionRequest, CaseError> {
         for (pointer, value) in &case.set {
             place(&mut facts, pointer, value)
                 .ok_or_else(|| CaseError::Pointer { case: case.name.clone(), pointer: pointer.clone() })?;

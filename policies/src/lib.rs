@@ -11,6 +11,8 @@
 //! | [`decision`] | may this agent do this to that, here and now? |
 //! | [`export`] | what is Cedar shown, in the formats of its own tools? |
 //! | [`foresight`] | what is decided for certain, though some arguments are not known yet? |
+//! | [`scenario`] | what is the request, if all that is told of it are names? |
+//! | [`matrix`] | who may do what, of all there is? |
 //! | [`listing`] | which of these may this agent see? |
 //!
 //! ```
@@ -28,8 +30,10 @@ pub mod decision;
 pub mod export;
 pub mod foresight;
 pub mod listing;
+pub mod matrix;
 pub mod problem;
 pub mod publish;
+pub mod scenario;
 pub mod source;
 
 mod clauses;
@@ -46,6 +50,7 @@ pub use foresight::{Foresight, Known, foresee};
 pub use listing::{ListRequest, decide_many};
 pub use problem::Problem;
 pub use publish::{CompiledSet, PublishError, compile, forbids_lost};
+pub use scenario::Scenario;
 pub use source::{PolicySource, SourceFile, built_in};
 
 #[cfg(test)]

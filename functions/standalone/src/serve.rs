@@ -18,6 +18,9 @@ use crate::fetch::Inbound;
 use crate::platform::{Native, Secrets};
 use crate::upload::Upload;
 
+/// Of each core. Checking policies recurses as deep as their expressions and types do; only what is used is ever paid for.
+const STACK: usize = 8 * 1024 * 1024;
+
 /// How long open connections get to finish when we are asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
 /// Outcomes are written within 100 ms of their answers.
@@ -72,7 +75,8 @@ pub fn serve(
     for core in 0..cores.max(1) {
         let (listener, settings, database, secrets, stop) =
             (listener.try_clone()?, settings.clone(), database.clone(), secrets.clone(), stop.clone());
-        let thread = std::thread::Builder::new().name(format!("ambit-{core}")).spawn(move || {
+        let builder = std::thread::Builder::new().name(format!("ambit-{core}")).stack_size(STACK);
+        let thread = builder.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             LocalSet::new().block_on(&runtime, one_core(core, listener, settings, database, secrets, stop))
         })?;

@@ -5,6 +5,7 @@ mod directory;
 mod init;
 mod prove;
 mod telling;
+mod test;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ pub(crate) struct Policy {
 enum Command {
     Init(init::Init),
     Check(check::Check),
+    Test(test::Test),
     Prove(prove::Prove),
 }
 
@@ -59,6 +61,7 @@ pub(crate) fn run(policy: &Policy) -> ExitCode {
     let done = match &policy.command {
         Command::Init(options) => init::run(options),
         Command::Check(options) => check::run(options),
+        Command::Test(options) => test::run(options),
         Command::Prove(options) => prove::run(options),
     };
     done.unwrap_or_else(|error: Failure| {
