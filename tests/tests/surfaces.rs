@@ -232,6 +232,13 @@ async fn remote_server(scene: &Scene) {
     assert!(message.contains("server `away`") && !message.contains("127.0.0.1"), "{message}");
 }
 
+/// A refusal, but for where the trail has its reason.
+fn told(mut refusal: Value) -> String {
+    let reference = refusal.pointer_mut("/error/data/reference").unwrap().take();
+    assert!(reference.as_str().unwrap().starts_with("evt_"), "{reference}");
+    refusal.to_string()
+}
+
 async fn denied(scene: &Scene) {
     let stranger = scene.operator.agent("stranger", "main").await;
     assert_eq!(stranger.names("tools/list", "tools", "name").await, Vec::<String>::new());
@@ -240,8 +247,8 @@ async fn denied(scene: &Scene) {
     let unknown = stranger.call("fixture__nope", json!({ "text": "x" })).await;
     assert_eq!(denied["error"]["code"], -32602);
     assert_eq!(
-        denied.to_string().replace("fixture__echo", "_"),
-        unknown.to_string().replace("fixture__nope", "_"),
+        told(denied).replace("fixture__echo", "_"),
+        told(unknown).replace("fixture__nope", "_"),
         "denied and unknown are told alike"
     );
     for (method, key) in [("prompts/get", "name"), ("resources/read", "uri")] {
@@ -290,7 +297,7 @@ async fn policy_files(scene: &Scene) {
         -32602,
         "a publish bites at once"
     );
-    scene.operator.publish("").await;
+    scene.operator.must(Method::PUT, "/policies", json!({ "files": [], "breakGlass": "a test" })).await;
 }
 
 async fn judgement(scene: &Scene) {

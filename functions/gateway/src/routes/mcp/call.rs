@@ -50,7 +50,8 @@ pub(super) async fn tool<P: Platform>(
         Prospect::Denied(denial) => return Err(visit.deny(&about, &denial).await?.into()),
         Prospect::Approvable(denial) => {
             let wanted = ToolCall { server: &server, tool: &tool, arguments, about: &about };
-            match visit.settle(wanted, denial, &brought, reply).await? {
+            // On the heap, as it is seldom needed.
+            match Box::pin(visit.settle(wanted, denial, &brought, reply)).await? {
                 Settled::Approved { permit, round, arguments } => {
                     // What the person read is what runs.
                     params.set("arguments", raw(arguments));

@@ -186,7 +186,8 @@ async fn post<P: Platform>(
     let parties = Parties { gateway, platform, org, toolbox, credential };
     let ahead = if ahead::is_worth_it(body.length()) {
         let context = parties.context(None, None);
-        match ahead::look(&context, headers).await {
+        // On the heap, as it is seldom needed.
+        match Box::pin(ahead::look(&context, headers)).await {
             Ok(ahead) => ahead,
             Err(failure) => return render(&context, Era::Modern, None, failure),
         }
