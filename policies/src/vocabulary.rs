@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use cedar_policy::{EntityTypeName, Schema};
+use cedar_policy::{EntityTypeName, Schema, SchemaFragment};
 use cedar_policy_core::ast::{Eid, Entity, EntityType, EntityUID, Name};
 use schemas::decision::{Action, DefinitionState, Status, Trust};
 
@@ -115,14 +115,20 @@ pub(crate) fn kind(name: &str) -> Result<EntityType, Box<cedar_policy::ParseErro
     Ok(name.as_ref().clone())
 }
 
-/// The schema, parsed once.
-pub(crate) fn schema() -> Result<&'static Schema, &'static str> {
-    static SCHEMA: LazyLock<Result<Schema, String>> = LazyLock::new(|| {
-        Schema::from_cedarschema_str(schemas::cedar::SCHEMA)
-            .map(|(schema, _warnings)| schema)
-            .map_err(|error| error.to_string())
+/// The schema of this build, parsed once: as a fragment, for extending, and resolved.
+pub(crate) fn base() -> Result<(&'static SchemaFragment, &'static Schema), &'static str> {
+    static BASE: LazyLock<Result<(SchemaFragment, Schema), String>> = LazyLock::new(|| {
+        let (fragment, _warnings) = SchemaFragment::from_cedarschema_str(schemas::cedar::SCHEMA)
+            .map_err(|error| error.to_string())?;
+        let schema = Schema::from_schema_fragments([fragment.clone()]).map_err(|error| error.to_string())?;
+        Ok((fragment, schema))
     });
-    SCHEMA.as_ref().map_err(String::as_str)
+    BASE.as_ref().map(|(fragment, schema)| (fragment, schema)).map_err(String::as_str)
+}
+
+/// The schema of this build, resolved.
+pub(crate) fn schema() -> Result<&'static Schema, &'static str> {
+    base().map(|(_, schema)| schema)
 }
 
 #[cfg(test)]

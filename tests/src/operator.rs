@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::door::Door;
 use crate::mcp::Client;
 
-/// An operator of one organisation.
+/// The operator, or a person with a key, at work on one organisation.
 #[derive(Debug, Clone)]
 pub struct Operator {
     /// The way in.
@@ -38,6 +38,13 @@ impl Operator {
         let (status, value) = self.ask(method.clone(), path, body).await;
         assert_eq!(status, StatusCode::OK, "{method} {path}: {value}");
         value
+    }
+
+    /// A person of the organisation, with these roles and a key of their own.
+    pub async fn person(&self, name: &str, roles: &[&str]) -> Self {
+        self.must(Method::PUT, &format!("/users/{name}"), json!({ "roles": roles })).await;
+        let made = self.must(Method::POST, &format!("/users/{name}/keys"), json!({})).await;
+        Self { key: made["key"].as_str().unwrap().to_owned(), ..self.clone() }
     }
 
     /// Makes the organisation.
@@ -88,8 +95,10 @@ impl Operator {
 
     /// Publishes the organisation's own policies.
     pub async fn publish(&self, policies: &str) {
-        let files = json!({ "files": [{ "name": "test.cedar", "text": policies }] });
-        self.must(Method::PUT, "/policies", files).await;
+        let files = json!([{ "name": "test.cedar", "text": policies }]);
+        let body = json!({ "files": files, "breakGlass": "a test" });
+        let answer = self.must(Method::PUT, "/policies", body).await;
+        assert!(answer["proposal"].is_null(), "{answer}");
     }
 
     /// The audit trail so far: events, oldest first. Outcomes are written after their answers, so those of the last moment may be missing.

@@ -18,7 +18,8 @@ use serde_json::{Value as Json, json};
 
 use crate::arguments::ArgumentNames;
 use crate::slice::tool_id;
-use types::Type;
+use crate::vocabulary;
+pub(crate) use types::Type;
 
 /// Which members of `context.input` the policies look into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,6 +126,11 @@ impl Input {
             .collect()
     }
 
+    /// Every argument, and whether policies look into it.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &Field, bool)> {
+        self.fields.iter().map(|(name, field)| (name.as_str(), field, self.shown.contains(name)))
+    }
+
     /// Whether every argument that policies look into is known.
     pub(crate) fn is_known(&self, known: &ArgumentNames) -> bool {
         self.fields.keys().all(|name| !self.shown.contains(name) || known.contains(name))
@@ -172,8 +178,11 @@ pub(crate) struct Extended {
 
 /// Extends the schema of this build by the typed actions of these tools.
 pub(crate) fn extend(tools: &[ToolDefinition]) -> Result<Extended, String> {
-    let (base, _) =
-        SchemaFragment::from_cedarschema_str(schemas::cedar::SCHEMA).map_err(|e| e.to_string())?;
+    let (base, schema) = vocabulary::base()?;
+    if tools.is_empty() {
+        let (fragment, schema) = (base.clone(), schema.clone());
+        return Ok(Extended { fragment, schema, inputs: Vec::new(), opaque: BTreeMap::new() });
+    }
     let mut whole = base.to_json_value().map_err(|error| error.to_string())?;
     let mut inputs = Vec::new();
     let mut opaque = BTreeMap::new();

@@ -39,7 +39,7 @@ pub(crate) enum Type {
 
 impl Type {
     /// Whether `null` is a value of it, and no missing one.
-    pub(super) fn takes_null(&self) -> bool {
+    pub(crate) fn takes_null(&self) -> bool {
         match self {
             Self::Choice(choices) => choices.values().any(Self::takes_null),
             Self::Null => true,
@@ -64,7 +64,7 @@ impl Type {
     }
 
     /// The value of JSON, or what was expected instead.
-    pub(super) fn read(&self, json: &Json) -> Result<Value, String> {
+    pub(crate) fn read(&self, json: &Json) -> Result<Value, String> {
         self.try_read(json).ok_or_else(|| self.expected())
     }
 

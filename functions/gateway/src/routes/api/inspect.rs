@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use schemas::audit::{Ended, Subject};
 use schemas::decision::Action;
+use schemas::inventory::ToolDefinition;
 use schemas::names::{ServerName, ToolName, ToolboxName};
 use serde_json::{Map, Value, json};
 
 use super::problem::ApiError;
 use super::servers::{find_server, listed};
-use super::{Desk, read};
+use super::{Desk, policy, read};
 use crate::audit::Intent;
 use crate::platform::Platform;
 use crate::store::{admin, targets};
@@ -63,6 +64,10 @@ pub(super) async fn inspect<P: Platform>(
     }
     let (discovered, tools) = seen?;
 
+    let renewed = match &approve {
+        Some(_) => retype(desk, &server.name, &tools).await?,
+        None => None,
+    };
     let now = desk.platform.now();
     let text = serde_json::to_string(&discovered).map_err(|error| ApiError::Malformed(error.to_string()))?;
     let mut statements = vec![admin::put_discovered(&id, text, now)];
@@ -79,17 +84,21 @@ pub(super) async fn inspect<P: Platform>(
         }
     }
     let verb = if approve.is_some() { "approved" } else { "seen" };
-    desk.change(
-        "server.inspect",
-        format!(
-            "{} tools of `{}` {verb}, {} dropped",
-            tools.len() - dropped.len(),
-            server.name,
-            dropped.len()
-        ),
-        statements,
-    )
-    .await?;
+    let told = format!(
+        "{} tools of `{}` {verb}, {} dropped",
+        tools.len() - dropped.len(),
+        server.name,
+        dropped.len()
+    );
+    if let Some(draft) = &renewed {
+        statements.extend(policy::replacement(desk, draft, &told).await?);
+    }
+    let results = desk.change("server.inspect", told, statements).await?;
+    if renewed.is_some() && results.iter().rev().nth(2).is_none_or(Vec::is_empty) {
+        return Err(ApiError::Conflict(
+            "the policies were published in the meantime and may know the tools by other definitions: inspect once more".into(),
+        ));
+    }
     let mut answer = listed(desk, &id).await?;
     if let Some(answer) = answer.as_object_mut() {
         answer.insert("dropped".into(), json!(dropped));
@@ -97,6 +106,26 @@ pub(super) async fn inspect<P: Platform>(
         answer.insert("resources".into(), json!(discovered.resources));
     }
     Ok(answer)
+}
+
+/// The policies with the definitions that are about to be approved, if they look into typed arguments of any of these tools. Policies
+/// that do not fit the new definitions block the approval: they would fail at every call.
+async fn retype<P: Platform>(
+    desk: &Desk<'_, P>,
+    server: &ServerName,
+    tools: &[(String, Value)],
+) -> Result<Option<policy::Draft>, ApiError> {
+    let seen = || {
+        tools.iter().map(|(_, definition)| ToolDefinition {
+            server: server.clone(),
+            definition: definition.clone(),
+        })
+    };
+    let typed: Vec<&str> = desk.policies.typed_tools().collect();
+    if !seen().any(|tool| typed.contains(&tool.id().as_str())) {
+        return Ok(None);
+    }
+    policy::retyped(desk, seen().collect()).await
 }
 
 /// A tool as it goes into the store, or why it does not.

@@ -130,7 +130,8 @@ pub(super) async fn serve<P: Platform>(
     request: Request<Bytes>,
     path: &[&str],
 ) -> Response<Body<P::Stream>> {
-    match handle(gateway, platform, &request, path).await {
+    // On the heap: what managers do rarely must not make the future of every call large.
+    match Box::pin(handle(gateway, platform, &request, path)).await {
         Ok(value) => answer(StatusCode::OK, value.to_string()),
         Err(error) => problem(&error),
     }
@@ -154,8 +155,8 @@ async fn handle<P: Platform>(
     if let (&Method::PUT, [], Shown::Operator(proof)) = (method, rest, &shown) {
         return policy::put_org(platform, proof, &name).await;
     }
-    let desk = enter(gateway, platform, shown, name, (method, rest)).await?;
-    dispatch(&desk, request, rest).await
+    let desk = Box::pin(enter(gateway, platform, shown, name, (method, rest))).await?;
+    Box::pin(dispatch(&desk, request, rest)).await
 }
 
 /// Who manages which organisation, and whether they may do what this address is for.
@@ -202,7 +203,7 @@ async fn dispatch<P: Platform>(
 ) -> Result<Value, ApiError> {
     let (body, query) = (request.body(), request.uri().query().unwrap_or_default());
     match (request.method(), rest) {
-        (_, ["policies", rest @ ..]) => policy::dispatch(desk, request.method(), rest, body).await,
+        (_, ["policies", rest @ ..]) => Box::pin(policy::dispatch(desk, request.method(), rest, body)).await,
         (&Method::GET, ["inventory"]) => inventory::get(desk).await,
         (&Method::PUT, ["users", user]) => people::put_user(desk, user, body).await,
         (&Method::POST, ["users", user, "keys"]) => people::add_own_key(desk, user, body).await,
@@ -229,7 +230,7 @@ async fn dispatch<P: Platform>(
         (&Method::GET, ["toolboxes", toolbox]) => servers::toolbox(desk, toolbox).await,
         (&Method::PUT, ["toolboxes", toolbox]) => servers::put_toolbox(desk, toolbox, body).await,
         (&Method::POST, ["toolboxes", toolbox, "servers", server, "inspect"]) => {
-            inspect::inspect(desk, toolbox, server, body).await
+            Box::pin(inspect::inspect(desk, toolbox, server, body)).await
         }
         (&Method::GET, ["approvals"]) => approvals::list(desk, query).await,
         (&Method::GET, ["approvals", id]) => approvals::get(desk, id).await,

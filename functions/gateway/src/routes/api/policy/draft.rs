@@ -5,6 +5,7 @@ use std::rc::Rc;
 use ::policies::cases::CaseFile;
 use ::policies::{CompiledSet, PolicySource, PublishError, SourceFile, compile};
 use bytes::Bytes;
+use schemas::inventory::ToolDefinition;
 use serde_json::{Value, json};
 
 use super::super::problem::ApiError;
@@ -23,7 +24,7 @@ pub(super) struct Body {
 }
 
 /// A draft that passed every check.
-pub(super) struct Draft {
+pub(in crate::routes::api) struct Draft {
     pub(super) source: PolicySource,
     pub(super) set: Rc<CompiledSet>,
     pub(super) cases: Vec<SourceFile>,
@@ -55,6 +56,29 @@ pub(super) async fn prepare<P: Platform>(desk: &Desk<'_, P>, body: Body) -> Resu
         return Err(ApiError::Refused { message, details: json!(failures) });
     }
     Ok(Draft { source, set: Rc::new(set), cases })
+}
+
+/// The live set with newer definitions of tools; nothing if these change nothing.
+pub(in crate::routes::api) async fn retyped<P: Platform>(
+    desk: &Desk<'_, P>,
+    newer: Vec<ToolDefinition>,
+) -> Result<Option<Draft>, ApiError> {
+    let (live, _) = super::known(desk, &desk.org.policy_set).await?;
+    let older = live.tools.iter().filter(|tool| newer.iter().all(|newer| newer.id() != tool.id())).cloned();
+    let tools: Vec<ToolDefinition> = older.chain(newer.iter().cloned()).collect();
+    let source = live.with_tools(tools);
+    if source.hash() == desk.org.policy_set {
+        return Ok(None);
+    }
+    let set = compile(&source).map_err(|error| match refused(&error) {
+        ApiError::Refused { details, .. } => ApiError::Refused {
+            message: "the policies do not fit these definitions: change the policies first".to_owned(),
+            details,
+        },
+        other => other,
+    })?;
+    let cases = super::newest(desk).await?.map(|version| version.cases).unwrap_or_default();
+    Ok(Some(Draft { source, set: Rc::new(set), cases }))
 }
 
 /// The cases that do not hold, in words.

@@ -12,6 +12,8 @@ use schemas::ids::{OrgId, Sha256Hex};
 use schemas::names::OrgName;
 use serde_json::{Value, json};
 
+pub(super) use self::draft::{Draft, retyped};
+pub(super) use self::publish::replacement;
 use super::problem::ApiError;
 use super::{Desk, about, random};
 use crate::audit;

@@ -118,6 +118,27 @@ pub(super) async fn switch<P: Platform>(
     Ok(json!({ "hash": hash, "version": version, "changed": true }))
 }
 
+/// The statements that switch to a set with newer definitions of tools, for the batch that approves those: the last of them is the
+/// history's, the one before it the swap.
+pub(in crate::routes::api) async fn replacement<P: Platform>(
+    desk: &Desk<'_, P>,
+    draft: &Draft,
+    note: &str,
+) -> Result<Vec<Statement>, ApiError> {
+    let (hash, now) = (draft.source.hash(), desk.platform.now());
+    let words = Words {
+        cases: draft.cases.clone(),
+        note: format!("typed anew: {note}"),
+        by: desk.by().to_owned(),
+        accepted_by: None,
+    };
+    Ok(vec![
+        add(&draft.source, now)?,
+        swap(&desk.org.id, &desk.org.policy_set, &hash),
+        add_history(&desk.org.id, &hash, now, &words)?,
+    ])
+}
+
 /// Whoever publishes must be able to publish again: a set that locks its author out can't be put right.
 pub(super) fn keeps_a_way_back<P: Platform>(desk: &Desk<'_, P>, draft: &Draft) -> Result<(), ApiError> {
     let request = DecisionRequest {
