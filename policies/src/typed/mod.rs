@@ -183,7 +183,7 @@ pub(crate) fn extend(tools: &[ToolDefinition]) -> Result<Extended, String> {
         let (fragment, schema) = (base.clone(), schema.clone());
         return Ok(Extended { fragment, schema, inputs: Vec::new(), opaque: BTreeMap::new() });
     }
-    let mut whole = base.to_json_value().map_err(|error| error.to_string())?;
+    let mut whole = base.clone().to_json_value().map_err(|error| error.to_string())?;
     let mut inputs = Vec::new();
     let mut opaque = BTreeMap::new();
     for tool in tools {
