@@ -116,10 +116,9 @@ async fn retype<P: Platform>(
     tools: &[(String, Value)],
 ) -> Result<Option<policy::Draft>, ApiError> {
     let seen = || {
-        tools.iter().map(|(_, definition)| ToolDefinition {
-            server: server.clone(),
-            definition: definition.clone(),
-        })
+        tools
+            .iter()
+            .map(|(_, definition)| ToolDefinition { server: server.clone(), definition: definition.clone() })
     };
     let typed: Vec<&str> = desk.policies.typed_tools().collect();
     if !seen().any(|tool| typed.contains(&tool.id().as_str())) {
