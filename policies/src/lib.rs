@@ -9,6 +9,7 @@
 //! | [`cases`] | does a set decide as its authors expect? |
 //! | `check` | what else is wrong with an author's files? (feature `author`) |
 //! | [`decision`] | may this agent do this to that, here and now? |
+//! | [`explain`] | why was it decided so, and what would turn it? |
 //! | [`export`] | what is Cedar shown, in the formats of its own tools? |
 //! | [`foresight`] | what is decided for certain, though some arguments are not known yet? |
 //! | [`scenario`] | what is the request, if all that is told of it are names? |
@@ -27,6 +28,7 @@ pub mod cases;
 #[cfg(feature = "author")]
 pub mod check;
 pub mod decision;
+pub mod explain;
 pub mod export;
 pub mod foresight;
 pub mod listing;
@@ -46,6 +48,7 @@ mod vocabulary;
 
 pub use arguments::{AmbiguousArgument, ArgumentNames};
 pub use decision::{Denial, Permit, decide, decide_beside, replay};
+pub use explain::{Explanation, explain};
 pub use foresight::{Foresight, Known, foresee};
 pub use listing::{ListRequest, decide_many};
 pub use problem::Problem;

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use cedar_policy::{ActionConstraint, Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{
+    ActionConstraint, Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
+};
 use schemas::decision::ToolFacts;
 use schemas::ids::Sha256Hex;
 use schemas::inventory::ToolDefinition;
@@ -30,6 +32,8 @@ pub struct CompiledSet {
     pub(crate) schema: Schema,
     /// What each policy looks at, by its id.
     pub(crate) looks: HashMap<String, Looks>,
+    /// The name of the file of each policy, by its id.
+    file_of: HashMap<String, String>,
 }
 
 impl CompiledSet {
@@ -74,10 +78,19 @@ impl CompiledSet {
         self.policies.annotation(&PolicyId::new(id), key)
     }
 
+    /// A policy by its id.
+    pub(crate) fn policy(&self, id: &str) -> Option<&Policy> {
+        self.policies.policy(&PolicyId::new(id))
+    }
+
+    /// The name of the file that a policy is in.
+    pub(crate) fn file_of(&self, policy: &Policy) -> &str {
+        self.file_of.get(AsRef::<str>::as_ref(policy.id())).map_or("", String::as_str)
+    }
+
     /// Whether a policy permits.
     pub(crate) fn is_permit(&self, id: &str) -> bool {
-        let policy = self.policies.policy(&PolicyId::new(id));
-        policy.is_some_and(|policy| policy.effect() == Effect::Permit)
+        self.policy(id).is_some_and(|policy| policy.effect() == Effect::Permit)
     }
 
     /// The text of a policy, for explaining a decision to whoever may read policies.
@@ -161,11 +174,12 @@ pub fn compile(source: &PolicySource) -> Result<CompiledSet, PublishError> {
         gathered.diagnose(warning.policy_id(), warning);
     }
     gathered.refuse()?;
-    let Gathered { policies, json, looks, arguments, input, .. } = gathered;
+    let Gathered { policies, json, looks, arguments, input, files, .. } = gathered;
+    let file_of = files.iter().map(|(id, file)| (id.to_string(), file.name.clone())).collect();
     let schema = extended.schema.clone();
     let typed = extended.typed(&input).map_err(PublishError::Ours)?;
     let selection = Selection::of(&json, &looks, &typed).map_err(PublishError::Ours)?;
-    Ok(CompiledSet { hash: source.hash(), arguments, policies, selection, typed, schema, looks })
+    Ok(CompiledSet { hash: source.hash(), arguments, policies, selection, typed, schema, looks, file_of })
 }
 
 struct Gathered<'a> {

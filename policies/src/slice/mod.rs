@@ -83,10 +83,14 @@ pub(crate) fn with_reach<T>(request: &DecisionRequest, then: impl FnOnce(Reach<'
 
 impl Request {
     pub(crate) fn into_cedar(self) -> cedar_policy::Request {
+        self.into_core().into()
+    }
+
+    pub(crate) fn into_core(self) -> cedar_policy_core::ast::Request {
         let known = |uid| EntityUIDEntry::known(uid, None);
         let Self { principal, action, resource, context } = self;
         let (principal, action, resource) = (known(principal), known(action), known(resource));
-        cedar_policy_core::ast::Request::new_unchecked(principal, action, resource, Some(context)).into()
+        cedar_policy_core::ast::Request::new_unchecked(principal, action, resource, Some(context))
     }
 }
 

@@ -130,14 +130,9 @@ impl Random {
         request
     }
 
-    /// The same, with those arguments that a set looks into, as the gateway does it.
+    /// The same, with those arguments that a set looks into.
     pub fn call_for(&mut self, set: &CompiledSet) -> DecisionRequest {
-        let mut request = self.call();
-        let tool = facts::tool_of(&mut request).clone();
-        let input: serde_json::Map<String, Value> = request.context.input.clone().into_iter().collect();
-        request.context.input = set.select_input(&tool, &Value::Object(input));
-        request.context.args.retain(|name, _| set.argument_names().contains(name));
-        request
+        shown(set, &self.call())
     }
 
     fn input(&mut self) -> BTreeMap<String, Value> {
@@ -152,6 +147,16 @@ impl Random {
         }
         input
     }
+}
+
+/// A request with those arguments that a set looks into, as the gateway does it.
+pub fn shown(set: &CompiledSet, request: &DecisionRequest) -> DecisionRequest {
+    let mut request = request.clone();
+    let tool = facts::tool_of(&mut request).clone();
+    let input: serde_json::Map<String, Value> = request.context.input.clone().into_iter().collect();
+    request.context.input = set.select_input(&tool, &Value::Object(input));
+    request.context.args.retain(|name, _| set.argument_names().contains(name));
+    request
 }
 
 /// What was approved of `github/create_issue`.
