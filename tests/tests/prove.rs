@@ -80,7 +80,7 @@ fn the_built_in_policies_are_proved() {
     assert_eq!((code, &report["verdict"]), (Some(0), &json!("proved")), "{report:#}");
     let answers = report["answers"].as_array().unwrap();
     let invariants: Vec<_> = answers.iter().filter(|answer| answer["question"] == "invariant").collect();
-    assert!(invariants.len() >= 9, "the invariants are gone");
+    assert!(invariants.len() >= 10, "the invariants are gone");
     for answer in answers {
         assert!(!answer["findings"].as_array().unwrap().is_empty(), "nothing was asked: {answer}");
     }
@@ -125,6 +125,11 @@ fn without_a_guardrail_there_is_a_counterexample() {
             "g4b-nobody-to-ask",
             "secrets-stay-inside",
             "could call tool `tool-1` (open world) of `org-1`, after reading what is `secret`; permitted by `p-grants`",
+        ),
+        (
+            "g6-second-person",
+            "forbids-go-by-two",
+            "user `user-1` of `org-1` could do `publishPolicy` on org `org-1`, and removes forbid; permitted by `r-",
         ),
         (
             "g5-connection-owner",

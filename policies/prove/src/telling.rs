@@ -135,7 +135,9 @@ fn circumstances(model: &Model) -> Vec<String> {
                     told.push(format!("with argument `{name}` = {}", shown(value)));
                 }
             }
-            _ if *value == Value::Array(Vec::new()) => {}
+            _ if *value == Value::Array(Vec::new()) || *value == Value::Bool(false) => {}
+            flag if *value == Value::Bool(true) => told.push(format!("and {}", spaced(flag))),
+            _ if reference.is_object() => told.push(format!("{} {}", spaced(name), entity(model, reference))),
             _ => told.push(format!("{} {}", spaced(name), shown(value))),
         }
     }
