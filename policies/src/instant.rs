@@ -5,7 +5,7 @@ use schemas::ids::Timestamp;
 /// `2026-11-23T02:46:00.123Z`, or `None` outside the years 0 to 9999, which Cedar cannot read.
 ///
 /// Days to civil date after Howard Hinnant, <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>.
-pub(crate) fn text(at: Timestamp) -> Option<String> {
+pub fn text(at: Timestamp) -> Option<String> {
     const DAY: i64 = 86_400_000;
     let (days, milliseconds) = (at.0.div_euclid(DAY), at.0.rem_euclid(DAY));
     let shifted = days.checked_add(719_468)?;

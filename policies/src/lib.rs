@@ -50,6 +50,7 @@ pub use arguments::{AmbiguousArgument, ArgumentNames};
 pub use decision::{Denial, Permit, decide, decide_beside, replay};
 pub use explain::{Explanation, explain};
 pub use foresight::{Foresight, Known, foresee};
+pub use instant::text as instant_text;
 pub use listing::{ListRequest, decide_many};
 pub use problem::Problem;
 pub use publish::{CompiledSet, PublishError, compile, forbids_lost};

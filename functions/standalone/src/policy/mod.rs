@@ -2,8 +2,13 @@
 
 mod check;
 mod directory;
+mod explain;
+mod gateway;
 mod init;
 mod prove;
+mod publish;
+mod pull;
+mod shadow;
 mod telling;
 mod test;
 
@@ -48,7 +53,14 @@ enum Command {
     Init(init::Init),
     Check(check::Check),
     Test(test::Test),
+    Explain(explain::Explain),
     Prove(prove::Prove),
+    Pull(pull::Pull),
+    Publish(publish::Publish),
+    History(publish::History),
+    Rollback(publish::Rollback),
+    Proposals(publish::Proposals),
+    Shadow(shadow::Shadow),
 }
 
 /// Something is wrong with the policies.
@@ -62,7 +74,14 @@ pub(crate) fn run(policy: &Policy) -> ExitCode {
         Command::Init(options) => init::run(options),
         Command::Check(options) => check::run(options),
         Command::Test(options) => test::run(options),
+        Command::Explain(options) => explain::run(options),
         Command::Prove(options) => prove::run(options),
+        Command::Pull(options) => pull::run(options),
+        Command::Publish(options) => publish::run(options),
+        Command::History(options) => publish::history(options),
+        Command::Rollback(options) => publish::rollback(options),
+        Command::Proposals(options) => publish::proposals(options),
+        Command::Shadow(options) => shadow::run(options),
     };
     done.unwrap_or_else(|error: Failure| {
         let _ = writeln!(std::io::stderr(), "error: {error}");

@@ -24,9 +24,20 @@ pub(crate) fn say(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// A time, in UTC, to the minute.
+pub(crate) fn time(milliseconds: i64) -> String {
+    let text = policies::instant_text(schemas::ids::Timestamp(milliseconds)).unwrap_or_default();
+    text.get(..16).unwrap_or(&text).replace('T', " ")
+}
+
 /// `1 agent`, `2 agents`.
 pub(crate) fn count(number: usize, one: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+    match (number, one) {
+        (1, _) => format!("1 {one}"),
+        (_, "person") => format!("{number} people"),
+        (_, "file of policies") => format!("{number} files of policies"),
+        _ => format!("{number} {one}s"),
+    }
 }
 
 /// Findings as a compiler shows them.

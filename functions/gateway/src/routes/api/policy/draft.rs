@@ -5,11 +5,11 @@ use std::rc::Rc;
 use ::policies::cases::CaseFile;
 use ::policies::{CompiledSet, PolicySource, PublishError, SourceFile, compile};
 use bytes::Bytes;
-use schemas::inventory::ToolDefinition;
+use schemas::inventory::{Inventory, ToolDefinition};
 use serde_json::{Value, json};
 
 use super::super::problem::ApiError;
-use super::super::{Desk, read};
+use super::super::{Desk, inventory, read};
 use crate::platform::Platform;
 use crate::store;
 
@@ -50,7 +50,9 @@ pub(super) async fn prepare<P: Platform>(desk: &Desk<'_, P>, body: Body) -> Resu
         source.with_tools(store::policies::definitions(desk.platform, &desk.org.id).await?)
     };
     let set = compile(&source).map_err(|error| refused(&error))?;
-    let failures = failures(&source, &set, &cases);
+    // Cases may tell their requests by names: those that there are now.
+    let inventory = if cases.is_empty() { None } else { Some(inventory::load(desk).await?) };
+    let failures = failures(&source, &set, inventory.as_ref(), &cases);
     if !failures.is_empty() {
         let message = format!("{} of the cases do not hold", failures.len());
         return Err(ApiError::Refused { message, details: json!(failures) });
@@ -82,13 +84,18 @@ pub(in crate::routes::api) async fn retyped<P: Platform>(
 }
 
 /// The cases that do not hold, in words.
-fn failures(source: &PolicySource, set: &CompiledSet, cases: &[SourceFile]) -> Vec<String> {
+fn failures(
+    source: &PolicySource,
+    set: &CompiledSet,
+    inventory: Option<&Inventory>,
+    cases: &[SourceFile],
+) -> Vec<String> {
     let mut failures = Vec::new();
     for file in cases {
         let told = |error: String| format!("{}: {error}", file.name);
         match CaseFile::parse(&file.text) {
             Ok(cases) if cases.policies.is_empty() && cases.tools.is_empty() => {
-                failures.extend(cases.run(set).iter().map(|error| told(error.to_string())));
+                failures.extend(cases.run_with(set, inventory).iter().map(|error| told(error.to_string())));
             }
             // A file may bring policies of its own to be tried together with the set.
             Ok(cases) => {
@@ -96,7 +103,10 @@ fn failures(source: &PolicySource, set: &CompiledSet, cases: &[SourceFile]) -> V
                 source.files.extend(cases.policies.iter().cloned());
                 let definitions = source.tools.iter().chain(&cases.tools).cloned().collect::<Vec<_>>();
                 match compile(&source.with_tools(definitions)) {
-                    Ok(set) => failures.extend(cases.run(&set).iter().map(|error| told(error.to_string()))),
+                    Ok(set) => {
+                        let failed = cases.run_with(&set, inventory);
+                        failures.extend(failed.iter().map(|error| told(error.to_string())));
+                    }
                     Err(error) => failures.push(told(error.to_string())),
                 }
             }
