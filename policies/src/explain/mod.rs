@@ -9,6 +9,7 @@ use cedar_policy::{Effect as CedarEffect, Policy};
 use schemas::decision::{Decision, DecisionRequest, Effect};
 use serde_json::Value;
 
+use crate::clauses::Part;
 use crate::decision::evaluate_request;
 use crate::publish::CompiledSet;
 use crate::slice;
@@ -162,6 +163,19 @@ pub fn explain(set: &CompiledSet, request: &DecisionRequest, given: Option<&Valu
     }
     explanation.way_out = words::way_out(&explanation.decision, request, &explanation.near);
     explanation
+}
+
+/// Whether a permit is about the like of what was asked: one part of its scope may be missed; the action only by a policy that
+/// names principal or resource.
+fn is_near(set: &CompiledSet, reading: &Reading) -> bool {
+    let names = |policy: &Policy| {
+        let named = |part: Part| matches!(part, Part::Eq(_) | Part::In(_) | Part::IsIn(..));
+        named(Part::principal(policy)) || named(Part::resource(policy))
+    };
+    let action = reading.scope_missed.iter().any(|part| part.starts_with("action"));
+    reading.effect == "permit"
+        && reading.scope_missed.len() <= 1
+        && (!action || set.policy(&reading.id).is_some_and(names))
 }
 
 fn effect(policy: &Policy) -> &'static str {

@@ -42,7 +42,7 @@ pub(super) fn way_out(decision: &Decision, request: &DecisionRequest, near: &[Re
     if decision.errors.is_empty() && decision.policies.is_empty() {
         ways.extend(grant(request));
         if near.iter().any(|reading| reading.scope_missed.is_empty() && !reading.id.starts_with("p-grants")) {
-            ways.push("or call it as one of the policies below would have it".to_owned());
+            ways.push("or call it as one of the policies that nearly permit it would have it".to_owned());
         }
     } else if !decision.policies.is_empty() && decision.obligations.is_empty() {
         ways.push("no permit helps while that is so: a forbid wins over every permit".to_owned());

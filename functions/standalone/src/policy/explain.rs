@@ -103,7 +103,9 @@ pub(crate) fn text(explanation: &Explanation) -> Result<String, std::fmt::Error>
         self::reading(&mut out, reading, "decided")?;
     }
     for reading in &explanation.near {
-        self::reading(&mut out, reading, "nearly permits")?;
+        let met = reading.scope_missed.is_empty()
+            && reading.clauses.iter().all(|clause| clause.holds == Holds::Yes);
+        self::reading(&mut out, reading, if met { "would permit" } else { "nearly permits" })?;
     }
     if !explanation.way_out.is_empty() {
         writeln!(out, "\nway out")?;
