@@ -12,6 +12,7 @@
 //! | [`explain`] | why was it decided so, and what would turn it? |
 //! | [`export`] | what is Cedar shown, in the formats of its own tools? |
 //! | [`foresight`] | what is decided for certain, though some arguments are not known yet? |
+//! | `reach` | who can do what, and on which conditions? (feature `author`) |
 //! | [`scenario`] | what is the request, if all that is told of it are names? |
 //! | [`matrix`] | who may do what, of all there is? |
 //! | [`listing`] | which of these may this agent see? |
@@ -35,6 +36,8 @@ pub mod listing;
 pub mod matrix;
 pub mod problem;
 pub mod publish;
+#[cfg(feature = "author")]
+pub mod reach;
 pub mod scenario;
 pub mod source;
 

@@ -17,6 +17,7 @@ use crate::publish::{CompiledSet, PublishError, compile};
 use crate::source::{PolicySource, SourceFile, built_in};
 
 pub use format::formatted;
+pub(crate) use names::nearest;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

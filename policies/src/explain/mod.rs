@@ -156,8 +156,9 @@ pub fn explain(set: &CompiledSet, request: &DecisionRequest, given: Option<&Valu
         readings.into_iter().partition(|(_, reading)| decided(reading) || failed(reading));
     explanation.deciding = deciding.into_iter().map(|(_, reading)| reading).collect();
     if explanation.decision.effect == Effect::Deny {
-        let near =
-            others.into_iter().filter(|(misses, reading)| *misses <= NEAR && reading.effect == "permit");
+        // Behind a forbid, only whoever would permit is of interest.
+        let most = if explanation.decision.policies.is_empty() { NEAR } else { 0 };
+        let near = others.into_iter().filter(|(misses, reading)| *misses <= most && is_near(set, reading));
         explanation.near = near.map(|(_, reading)| reading).take(TOLD).collect();
         explanation.smallest_permit = smallest::permit(set, request, &explanation.decision, given);
     }

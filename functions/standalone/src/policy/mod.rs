@@ -8,6 +8,7 @@ mod init;
 mod prove;
 mod publish;
 mod pull;
+mod reach;
 mod shadow;
 mod telling;
 mod test;
@@ -54,6 +55,8 @@ enum Command {
     Check(check::Check),
     Test(test::Test),
     Explain(explain::Explain),
+    WhoCan(reach::WhoCan),
+    WhatCan(reach::WhatCan),
     Prove(prove::Prove),
     Pull(pull::Pull),
     Publish(publish::Publish),
@@ -75,6 +78,8 @@ pub(crate) fn run(policy: &Policy) -> ExitCode {
         Command::Check(options) => check::run(options),
         Command::Test(options) => test::run(options),
         Command::Explain(options) => explain::run(options),
+        Command::WhoCan(options) => reach::who_can(options),
+        Command::WhatCan(options) => reach::what_can(options),
         Command::Prove(options) => prove::run(options),
         Command::Pull(options) => pull::run(options),
         Command::Publish(options) => publish::run(options),
