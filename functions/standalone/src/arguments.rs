@@ -81,3 +81,13 @@ pub(crate) struct Migrate {
     #[arg(long)]
     pub(crate) down_to: Option<i64>,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_has_arguments_that_go_together() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -157,8 +157,9 @@ pub(crate) fn history(options: &History) -> Result<ExitCode, Failure> {
 /// Put an earlier version back in force, under today's guardrails.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rollback {
-    /// The version, as `history` counts.
-    pub(crate) version: i64,
+    /// The version to go back to, as `history` counts.
+    #[arg(value_name = "VERSION")]
+    pub(crate) to: i64,
     /// Why nobody else can accept that a forbid goes. Only for the deployment's operator; it is on record.
     #[arg(long, value_name = "REASON")]
     pub(crate) break_glass: Option<String>,
@@ -167,7 +168,7 @@ pub(crate) struct Rollback {
 }
 
 pub(crate) fn rollback(options: &Rollback) -> Result<ExitCode, Failure> {
-    let body = json!({ "to": options.version, "breakGlass": options.break_glass });
+    let body = json!({ "to": options.to, "breakGlass": options.break_glass });
     let answer = options.at.open()?.ask(Method::POST, "/policies/rollback", &body)?;
     telling::say(&outcome(&answer))?;
     Ok(if answer.get("proposal").is_some() { ExitCode::from(WAITS) } else { ExitCode::SUCCESS })
