@@ -9,7 +9,7 @@ use schemas::decision::{Action, DecisionRequest};
 use crate::arguments::ArgumentNames;
 use crate::publish::CompiledSet;
 use crate::selection::Ask;
-use crate::slice;
+use crate::slice::{self, Clock};
 use crate::typed::InputNames;
 
 /// Which arguments of a request are known. A known name that is not in the request is one that the call does not have.
@@ -41,9 +41,36 @@ pub enum Foresight {
 
 /// Foresees the decision on a request of which only the `known` arguments are certain.
 pub fn foresee(set: &CompiledSet, request: &DecisionRequest, known: &Known) -> Foresight {
-    let Ok((parts, entities)) = slice::build_knowing(&set.typed, request, &known.input) else {
+    foresee_with(set, request, known, Clock::Shown).foresight
+}
+
+/// What is foreseen, and whether anything failed on the way.
+pub(crate) struct Foreseen {
+    pub(crate) foresight: Foresight,
+    pub(crate) failed: bool,
+    /// A forbid is certain, though an obligation might turn it.
+    forbidden: bool,
+}
+
+impl Foreseen {
+    /// The effect alone: what waits for an obligation is denied for now.
+    pub(crate) fn effect(&self) -> Foresight {
+        if self.forbidden { Foresight::Deny } else { self.foresight }
+    }
+}
+
+/// The same, though there may be no clock.
+pub(crate) fn foresee_with(
+    set: &CompiledSet,
+    request: &DecisionRequest,
+    known: &Known,
+    clock: Clock,
+) -> Foreseen {
+    let told = |foresight| Foreseen { foresight, failed: false, forbidden: false };
+    let failed = Foreseen { foresight: Foresight::Deny, failed: true, forbidden: true };
+    let Ok((parts, entities)) = slice::build_as(&set.typed, request, &known.input, clock) else {
         // What is wrong here is wrong in the whole request too.
-        return Foresight::Deny;
+        return failed;
     };
     let cedar = parts.into_cedar();
     let certain = |id: &str| {
@@ -54,21 +81,24 @@ pub fn foresee(set: &CompiledSet, request: &DecisionRequest, known: &Known) -> F
     let ask = |ask| set.selection.ask_certain(ask, &cedar, &entities, certain);
     let (verdict, open) = ask(Ask::All);
     let hard = |id: &String| set.annotation(id, "obligation").is_none();
-    if !verdict.errors.is_empty() || verdict.forbids.iter().any(hard) {
-        return Foresight::Deny;
+    if !verdict.errors.is_empty() {
+        return failed;
+    }
+    if verdict.forbids.iter().any(hard) {
+        return told(Foresight::Deny);
     }
     let forbidden = !verdict.forbids.is_empty();
     let permits = if forbidden { ask(Ask::Permits).0 } else { verdict }.permits;
     if permits.is_empty() && !open.iter().any(|id| set.is_permit(id)) {
         // Where no permit waits behind the forbids, an obligation would be met for nothing.
-        return Foresight::Deny;
+        return told(Foresight::Deny);
     }
     let harmless = |id: &&str| set.is_permit(id) && set.looks.get(*id).is_some_and(|looks| !looks.may_err);
     let permitted = !forbidden && !permits.is_empty();
     if permitted && open.iter().all(harmless) && input_fits(set, request, known) {
-        return Foresight::Allow;
+        return told(Foresight::Allow);
     }
-    Foresight::Open
+    Foreseen { forbidden, ..told(Foresight::Open) }
 }
 
 /// Whether the typed arguments can no longer turn out to be of another type than was approved: that denies.

@@ -28,6 +28,8 @@ pub(crate) struct Looks {
     pub(crate) may_err: bool,
     /// It reads the clock.
     pub(crate) clock: bool,
+    /// It takes what holds the clock as a whole, or asks whether there is one: then it may read it unnoticed.
+    pub(crate) clock_unseen: bool,
 }
 
 impl Looks {
@@ -55,7 +57,8 @@ impl Found {
             arguments: self.arguments.clone(),
             input: self.input.clone(),
             may_err: conditions(json).any(may_err),
-            clock: reads_clock(json),
+            clock: conditions(json).any(|condition| reads_clock(condition) != Clock::Not),
+            clock_unseen: conditions(json).any(|condition| reads_clock(condition) == Clock::Unseen),
         }
     }
 }
@@ -66,21 +69,37 @@ pub(crate) fn conditions(policy: &Value) -> impl Iterator<Item = &Value> {
     conditions.filter_map(|condition| condition.get("body"))
 }
 
-/// Whether anything in a policy takes an attribute named `now`, the clock's, or the whole of what holds it.
-fn reads_clock(node: &Value) -> bool {
+/// How an expression reads the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Clock {
+    Not,
+    /// As `context.call.now` or `context.now`: without a clock this fails.
+    Plainly,
+    /// Otherwise: without a clock it would have another value and not fail.
+    Unseen,
+}
+
+fn reads_clock(node: &Value) -> Clock {
+    let holds_clock = |node: &Value| is_context(node) || is_of_context(node, "call");
+    let access = |key: &str| {
+        let access = node.get(key)?;
+        holds_clock(access.get("left")?).then(|| access.get("attr")).flatten()
+    };
+    if let Some(attribute) = access(".").filter(|attribute| *attribute != "call") {
+        return if attribute == "now" { Clock::Plainly } else { Clock::Not };
+    }
+    if let Some(attribute) = access("has").filter(|attribute| !mentions(attribute, "call")) {
+        return if mentions(attribute, "now") { Clock::Unseen } else { Clock::Not };
+    }
+    if holds_clock(node) {
+        return Clock::Unseen;
+    }
+    let worst =
+        |values: &mut dyn Iterator<Item = &Value>| values.map(reads_clock).max().unwrap_or(Clock::Not);
     match node {
-        Value::Object(fields) => match fields.get(".").or_else(|| fields.get("has")) {
-            Some(access) if is_context(access.get("left").unwrap_or(&Value::Null)) => {
-                mentions(access.get("attr").unwrap_or(&Value::Null), "now")
-                    || mentions(access.get("attr").unwrap_or(&Value::Null), "call")
-            }
-            Some(access) if is_of_context(access.get("left").unwrap_or(&Value::Null), "call") => {
-                mentions(access.get("attr").unwrap_or(&Value::Null), "now")
-            }
-            _ => is_context(node) || fields.values().any(reads_clock),
-        },
-        Value::Array(items) => items.iter().any(reads_clock),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Value::Object(fields) => worst(&mut fields.values()),
+        Value::Array(items) => worst(&mut items.iter()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Clock::Not,
     }
 }
 
@@ -300,13 +319,47 @@ fn mentions(attribute: &Value, name: &str) -> bool {
     }
 }
 
-/// Whether the value of this expression may come from an `owner`.
+/// Whether the value of this expression may come from an agent's `owner`. Agents are never resources: `resource.owner` is a
+/// connection's, of whom everything is known.
 fn reads_owner(node: &Value) -> bool {
     match node {
         Value::Object(fields) => fields.iter().any(|(key, value)| {
-            (key == "." && mentions(value.get("attr").unwrap_or(&Value::Null), "owner")) || reads_owner(value)
+            let of_resource = value.pointer("/left/Var").and_then(Value::as_str) == Some("resource");
+            let owner = mentions(value.get("attr").unwrap_or(&Value::Null), "owner");
+            (key == "." && owner && !of_resource) || reads_owner(value)
         }),
         Value::Array(items) => items.iter().any(reads_owner),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_at_the_clock_is_seen() {
+        let clock = |condition: &str| {
+            let text = format!("permit (principal, action, resource) when {{ {condition} }};");
+            let policy = cedar_policy::Policy::parse(None, text).unwrap();
+            let json = policy.to_json().unwrap();
+            conditions(&json).map(reads_clock).max().unwrap()
+        };
+        assert_eq!(clock("context.call has user && context.call.user == principal.owner"), Clock::Not);
+        assert_eq!(clock("context.args.hasTag(\"now\")"), Clock::Not);
+        assert_eq!(
+            clock("context.call has approval && context.call.now > context.call.approval.at"),
+            Clock::Plainly
+        );
+        assert_eq!(clock("context.now > datetime(\"2026-01-01\")"), Clock::Plainly);
+        for unseen in [
+            "context.call has now",
+            "context has now",
+            "context.call == context.call",
+            "context == context",
+            "context has call.now",
+        ] {
+            assert_eq!(clock(unseen), Clock::Unseen, "{unseen}");
+        }
     }
 }

@@ -13,6 +13,7 @@
 //! | [`export`] | what is Cedar shown, in the formats of its own tools? |
 //! | [`foresight`] | what is decided for certain, though some arguments are not known yet? |
 //! | `reach` | who can do what, and on which conditions? (feature `author`) |
+//! | [`mod@replay`] | what would a draft have decided otherwise? |
 //! | [`scenario`] | what is the request, if all that is told of it are names? |
 //! | [`matrix`] | who may do what, of all there is? |
 //! | [`listing`] | which of these may this agent see? |
@@ -38,6 +39,7 @@ pub mod problem;
 pub mod publish;
 #[cfg(feature = "author")]
 pub mod reach;
+pub mod replay;
 pub mod scenario;
 pub mod source;
 

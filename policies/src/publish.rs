@@ -9,12 +9,13 @@ use std::fmt;
 use cedar_policy::{
     ActionConstraint, Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
 };
-use schemas::decision::ToolFacts;
+use schemas::decision::{DecisionRequest, ToolFacts};
 use schemas::ids::Sha256Hex;
 use schemas::inventory::ToolDefinition;
 use serde_json::Value;
 
 use crate::arguments::ArgumentNames;
+use crate::foresight::Known;
 use crate::inspect::{self, Looks};
 use crate::problem::Problem;
 use crate::selection::Selection;
@@ -51,6 +52,16 @@ impl CompiledSet {
     pub fn select_input(&self, tool: &ToolFacts, arguments: &Value) -> BTreeMap<String, Value> {
         let input = self.typed.of(tool).ok().flatten();
         input.map(|input| input.select(arguments)).unwrap_or_default()
+    }
+
+    /// Which arguments a record of this set tells for certain: those that it looks into.
+    pub(crate) fn recorded(&self, request: &DecisionRequest) -> Known {
+        let typed = request.resource.tool().and_then(|tool| self.typed.of(tool).ok().flatten());
+        let shown = |input: &typed::Input| {
+            let shown = input.fields().filter(|(.., shown)| *shown).map(|(name, ..)| name.to_owned());
+            ArgumentNames::Some(shown.collect())
+        };
+        Known { args: self.arguments.clone(), input: typed.map_or(ArgumentNames::None, shown) }
     }
 
     /// Whether some policy looks into arguments of this tool, typed or not.

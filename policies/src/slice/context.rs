@@ -8,7 +8,7 @@ use schemas::decision::{Action, ContextFacts, Publication};
 use schemas::ids::Timestamp;
 
 use super::entities::strings;
-use super::{Builder, Fields, SliceError};
+use super::{Builder, Clock, Fields, SliceError};
 use crate::instant;
 use crate::typed::Input;
 use crate::vocabulary::uid;
@@ -31,7 +31,8 @@ impl Builder<'_> {
     }
 
     fn of_a_person(&mut self, action: Action, facts: &ContextFacts) -> Result<Fields, SliceError> {
-        let mut fields = vec![("now", self.datetime(facts.now)?), ("org", Value::from(self.org(&facts.org)))];
+        let mut fields = vec![("org", Value::from(self.org(&facts.org)))];
+        fields.extend(self.now(facts)?);
         if action == Action::ApproveCall {
             let user =
                 facts.user.as_ref().ok_or(SliceError::Lacking("the person for whom the agent acts"))?;
@@ -74,11 +75,11 @@ impl Builder<'_> {
 
     fn call(&mut self, facts: &ContextFacts) -> Result<Value, SliceError> {
         let mut call: Fields = vec![
-            ("now", self.datetime(facts.now)?),
             ("org", Value::from(self.org(&facts.org))),
             ("tokenScopes", strings(&facts.token_scopes)),
             ("taint", strings(&facts.taint)),
         ];
+        call.extend(self.now(facts)?);
         if let Some(user) = &facts.user {
             let user = self.user(user);
             call.push(("user", self.refer(&user)));
@@ -104,6 +105,14 @@ impl Builder<'_> {
             self.entities.push(Entity::new_with_attr_partial_value(id.clone(), [], none(), none(), tags));
         }
         Value::from(id)
+    }
+
+    /// The clock, unless it is hidden.
+    fn now(&self, facts: &ContextFacts) -> Result<Option<(&'static str, Value)>, SliceError> {
+        match self.clock {
+            Clock::Shown => Ok(Some(("now", self.datetime(facts.now)?))),
+            Clock::Hidden => Ok(None),
+        }
     }
 
     fn datetime(&self, at: Timestamp) -> Result<Value, SliceError> {

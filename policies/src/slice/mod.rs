@@ -65,7 +65,17 @@ pub(crate) fn build_knowing(
     request: &DecisionRequest,
     known: &ArgumentNames,
 ) -> Result<(Request, Entities), SliceError> {
-    let mut builder = Builder { known, ..Builder::new(typed)? };
+    build_as(typed, request, known, Clock::Shown)
+}
+
+/// The same, though there may be no clock: then whatever reads it fails.
+pub(crate) fn build_as(
+    typed: &Typed,
+    request: &DecisionRequest,
+    known: &ArgumentNames,
+    clock: Clock,
+) -> Result<(Request, Entities), SliceError> {
+    let mut builder = Builder { known, clock, ..Builder::new(typed)? };
     let request = builder.request(request)?;
     let entities = builder.finish(&request)?;
     Ok((request, entities))
@@ -94,6 +104,13 @@ impl Request {
     }
 }
 
+/// Whether the policies are shown the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock {
+    Shown,
+    Hidden,
+}
+
 /// Attributes of an entity, or fields of a record.
 type Fields = Vec<(&'static str, Value)>;
 
@@ -103,6 +120,7 @@ pub(crate) struct Builder<'t> {
     typed: &'t Typed,
     /// Which typed arguments are known.
     known: &'t ArgumentNames,
+    clock: Clock,
     pub(crate) entities: Vec<Entity>,
     pub(crate) present: Vec<EntityUID>,
     referenced: Vec<EntityUID>,
@@ -117,6 +135,7 @@ impl<'t> Builder<'t> {
             names,
             typed,
             known: &ArgumentNames::All,
+            clock: Clock::Shown,
             entities: Vec::with_capacity(8),
             present: Vec::with_capacity(8),
             referenced: Vec::with_capacity(8),

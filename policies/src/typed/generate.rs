@@ -57,7 +57,7 @@ pub(super) fn input(tool: &ToolDefinition, taken: impl Fn(&str) -> bool) -> Gene
         generate(&name, &only(&schema, &kept))
     });
     let mut reader = Reader { space: space.unwrap_or_default(), enums: BTreeMap::new() };
-    let record = reader.common(&format!("{name}Input")).cloned().unwrap_or_default();
+    let record = reader.shared_type(&format!("{name}Input")).cloned().unwrap_or_default();
     let (fields, left_out) = reader.fields(&record, 0);
     for argument in left_out {
         opaque.entry(argument).or_insert_with(|| "its type has no counterpart in Cedar".to_owned());
@@ -102,7 +102,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn common(&self, name: &str) -> Option<&Json> {
+    fn shared_type(&self, name: &str) -> Option<&Json> {
         self.space.get("commonTypes")?.get(name)
     }
 
@@ -149,8 +149,8 @@ impl Reader {
     }
 
     fn named(&mut self, name: &str, depth: usize) -> Option<Type> {
-        if let Some(common) = self.common(name).cloned() {
-            return self.kind(&common, depth + 1);
+        if let Some(shared) = self.shared_type(name).cloned() {
+            return self.kind(&shared, depth + 1);
         }
         let members = self.space.get("entityTypes")?.get(name)?.get("enum")?.as_array()?;
         let members: Vec<String> = members.iter().filter_map(|m| m.as_str().map(str::to_owned)).collect();
