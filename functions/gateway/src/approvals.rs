@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::Gateway;
 use crate::audit::{About, Step};
-use crate::identity::manager::Manager;
+use crate::identity::person::Person;
 use crate::platform::{Batch, Platform, PlatformError};
 use crate::store::approvals::{self, Approval, State};
 use crate::store::callers::Credential;
@@ -115,7 +115,7 @@ pub(crate) enum Word {
 pub(crate) async fn may_decide<P: Platform>(
     gateway: &Gateway,
     platform: &P,
-    manager: &Manager,
+    person: &Person,
     approval: &Approval,
 ) -> Result<Result<Permit, Denial>, PlatformError> {
     let org = OrgFacts { id: approval.org.clone(), name: approval.org_name.clone() };
@@ -137,7 +137,7 @@ pub(crate) async fn may_decide<P: Platform>(
         ..ContextFacts::at(platform.now(), org)
     };
     let request = DecisionRequest {
-        principal: Principal::User(manager.person.clone()),
+        principal: Principal::User(person.facts.clone()),
         action: Action::ApproveCall,
         resource: ResourceFacts::Tool(tool.facts(server.facts(&toolbox))),
         context,

@@ -2,7 +2,7 @@
 
 pub(crate) mod api_key;
 pub(crate) mod jwt;
-pub(crate) mod manager;
+pub(crate) mod person;
 pub(crate) mod operator;
 
 use http::HeaderMap;

@@ -17,7 +17,7 @@ use crate::Gateway;
 use crate::approvals::{self, Arguments, Word};
 use crate::body::Body;
 use crate::error::Fault;
-use crate::identity::manager::Manager;
+use crate::identity::person::Person;
 use crate::identity::operator::{self, Operator};
 use crate::platform::{Platform, PlatformError};
 use crate::store::approvals::{Approval, State, find};
@@ -131,8 +131,8 @@ async fn decided<P: Platform>(
     let Some(word) = form.word else { return Ok(show(gateway, platform.now(), &approval, proof)) };
     let org = OrgFacts { id: approval.org.clone(), name: approval.org_name.clone() };
     // Until people sign in here, it is the operator who passes on what the person said: if the policies let them.
-    let may = match Manager::operator(operator, &org) {
-        Ok(manager) => approvals::may_decide(gateway, platform, &manager, &approval).await?.is_ok(),
+    let may = match Person::operator(operator, &org) {
+        Ok(person) => approvals::may_decide(gateway, platform, &person, &approval).await?.is_ok(),
         Err(_) => false,
     };
     if !may {

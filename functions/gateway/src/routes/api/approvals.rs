@@ -57,13 +57,13 @@ pub(super) async fn decide<P: Platform>(
 ) -> Result<Value, ApiError> {
     let Decision { decision } = read(body)?;
     let approval = known(desk, id).await?;
-    if let Err(denial) = approvals::may_decide(desk.gateway, desk.platform, &desk.manager, &approval).await? {
+    if let Err(denial) = approvals::may_decide(desk.gateway, desk.platform, &desk.person, &approval).await? {
         audit::deny(desk.platform, &desk.about(Action::ApproveCall.as_str(), None), &denial).await?;
         return Err(ApiError::Forbidden(Action::ApproveCall));
     }
     let vault = &desk.gateway.vault;
-    let attested = if desk.manager.is_operator() { "the operator" } else { desk.by() };
-    let proven = (desk.manager.credential.as_str(), attested);
+    let attested = if desk.person.is_operator() { "the operator" } else { desk.by() };
+    let proven = (desk.person.credential.as_str(), attested);
     if !approvals::decide(vault, desk.platform, &approval, decision, proven).await? {
         return Err(ApiError::Conflict(format!(
             "approval `{id}` does not wait any more: it was decided, or it is too old, or its tool has changed; let the agent call again"
@@ -72,7 +72,7 @@ pub(super) async fn decide<P: Platform>(
     Ok(summary(&known(desk, id).await?))
 }
 
-/// An approval that the manager may see; others are told like those that don't exist.
+/// An approval that the person may see; others are told like those that don't exist.
 async fn known<P: Platform>(desk: &Desk<'_, P>, id: &str) -> Result<Approval, ApiError> {
     let id = ApprovalId::parse(id)?;
     find(desk.platform, &id)
@@ -84,7 +84,7 @@ async fn known<P: Platform>(desk: &Desk<'_, P>, id: &str) -> Result<Approval, Ap
 /// Calls that are made for them, for everybody; all calls, for those who read the trail.
 fn sees<P: Platform>(desk: &Desk<'_, P>, approval: &Approval) -> bool {
     let all = || desk.decide(Action::ReadAudit, ResourceFacts::Org(desk.facts()), None).is_ok();
-    approval.user == desk.manager.person.name || all()
+    approval.user == desk.person.facts.name || all()
 }
 
 fn summary(approval: &Approval) -> Value {

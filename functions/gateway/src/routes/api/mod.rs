@@ -32,16 +32,16 @@ use crate::Gateway;
 use crate::audit::{self, About};
 use crate::body::Body;
 use crate::identity::IdentityError;
-use crate::identity::manager::{self, Manager, Shown};
+use crate::identity::person::{self, Person, Shown};
 use crate::platform::{Batch, Platform, PlatformError, Rows, Statement};
 use crate::store::{self, admin::Org};
 use crate::upstream::provisioner_status;
 
-/// An organisation being managed, and the proof that its manager may.
+/// An organisation being managed, and the proof that whoever manages it may.
 struct Desk<'a, P: Platform> {
     gateway: &'a Gateway,
     platform: &'a P,
-    manager: Manager,
+    person: Person,
     name: OrgName,
     org: Org,
     policies: Rc<CompiledSet>,
@@ -51,7 +51,7 @@ struct Desk<'a, P: Platform> {
 
 impl<P: Platform> Desk<'_, P> {
     fn about(&self, action: &str, subject: Option<Subject>) -> About {
-        about(&self.org.id, self.manager.actor(), action, subject)
+        about(&self.org.id, self.person.actor(), action, subject)
     }
 
     /// The organisation, as policies see it.
@@ -61,7 +61,7 @@ impl<P: Platform> Desk<'_, P> {
 
     /// Who manages, for columns that keep it.
     fn by(&self) -> &str {
-        if self.manager.is_operator() { "operator" } else { self.manager.person.name.as_str() }
+        if self.person.is_operator() { "operator" } else { self.person.facts.name.as_str() }
     }
 
     /// Changes something, and notes it with the decision that allowed it, in one batch.
@@ -88,7 +88,7 @@ impl<P: Platform> Desk<'_, P> {
         self.ask(action, resource, context)
     }
 
-    /// Whether the manager may publish something that does this.
+    /// Whether the person may publish something that does this.
     fn may_publish(&self, publication: Publication) -> Result<Permit, Denial> {
         let context = ContextFacts {
             publication: Some(publication),
@@ -98,7 +98,7 @@ impl<P: Platform> Desk<'_, P> {
     }
 
     fn ask(&self, action: Action, resource: ResourceFacts, context: ContextFacts) -> Result<Permit, Denial> {
-        let principal = Principal::User(self.manager.person.clone());
+        let principal = Principal::User(self.person.facts.clone());
         ::policies::decide(&self.policies, DecisionRequest { principal, action, resource, context })
     }
 
@@ -143,7 +143,7 @@ async fn handle<P: Platform>(
     request: &Request<Bytes>,
     path: &[&str],
 ) -> Result<Value, ApiError> {
-    let shown = manager::shown(platform, request.headers())?;
+    let shown = person::shown(platform, request.headers())?;
     let method = request.method();
     if let (&Method::GET, ["status"], Shown::Operator(_)) = (method, path, &shown) {
         return Ok(status(gateway, platform).await);
@@ -180,16 +180,16 @@ async fn enter<'a, P: Platform>(
     }
     let org = store::admin::org(platform, &name).await?.ok_or_else(unknown)?;
     let facts = OrgFacts { id: org.id.clone(), name: name.clone() };
-    let manager = match (shown, person) {
-        (_, Some((key, person))) => Manager::person(&key, person),
-        (Shown::Operator(proof), None) => Manager::operator(&proof, &facts)?,
+    let person = match (shown, person) {
+        (_, Some((key, person))) => Person::with_key(&key, person),
+        (Shown::Operator(proof), None) => Person::operator(&proof, &facts)?,
         (Shown::KeyHash(_), None) => return Err(IdentityError::Missing.into()),
     };
     let policies = gateway
         .policy_set(platform, &org.policy_set)
         .await
         .map_err(|refusal| PlatformError::Database(refusal.to_string()))?;
-    let mut desk = Desk { gateway, platform, manager, name, org, policies, permit: None };
+    let mut desk = Desk { gateway, platform, person, name, org, policies, permit: None };
     if let Some((action, resource)) = access::demand(method, rest, &facts)? {
         desk.permit = Some(desk.demand(action, resource, None).await?);
     }

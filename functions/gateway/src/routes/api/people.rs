@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::problem::ApiError;
 use super::{Desk, random, read};
-use crate::identity::{api_key, jwt, manager};
+use crate::identity::{api_key, jwt, person};
 use crate::platform::Platform;
 use crate::store::{self, admin};
 
@@ -72,7 +72,7 @@ pub(super) async fn add_own_key<P: Platform>(
     let user = user(desk, &name).await?;
     let now = desk.platform.now();
     let id = ApiKeyId::mint(now, random(desk.platform));
-    let (key, hash) = manager::mint(desk.platform);
+    let (key, hash) = person::mint(desk.platform);
     let statement = store::people::add_key(&hash, &id, &desk.org.id, &user, expires_at, now);
     desk.change("key.create", format!("key {id} for user `{name}`"), vec![statement]).await?;
     Ok(json!({ "id": id, "key": key.expose() }))

@@ -60,13 +60,9 @@ pub(super) async fn why<P: Platform>(
                 .policy_set(desk.platform, &record.policy_set)
                 .await
                 .map_err(|refusal| PlatformError::Database(refusal.to_string()))?;
-            let texts: serde_json::Map<String, Value> = record
-                .decision
-                .policies
-                .iter()
-                .filter_map(|id| Some((id.clone(), set.policy_text(id)?.into())))
-                .collect();
-            Ok(json!({ "event": event, "decision": record.decision, "policies": texts }))
+            // The set of then, and the facts of then: the same decision, explained.
+            let explanation = policies::explain(&set, &record.request, None);
+            Ok(json!({ "event": event, "decision": record.decision, "explanation": explanation }))
         }
         _ => Err(ApiError::Malformed("`view` is agent, owner or auditor".into())),
     }

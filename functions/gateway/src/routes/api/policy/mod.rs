@@ -17,7 +17,7 @@ pub(super) use self::publish::replacement;
 use super::problem::ApiError;
 use super::{Desk, about, random};
 use crate::audit;
-use crate::identity::manager::Manager;
+use crate::identity::person::Person;
 use crate::platform::{Batch, Platform, PlatformError};
 use crate::store;
 use crate::store::policies::{Version, history as versions};
@@ -60,7 +60,7 @@ pub(super) async fn put_org<P: Platform>(
     let hash = source.hash();
     let id = OrgId::mint(now, random(platform));
     let facts = schemas::decision::OrgFacts { id: id.clone(), name: name.clone() };
-    let actor = Manager::operator(proof, &facts)?.actor();
+    let actor = Person::operator(proof, &facts)?.actor();
     let about = about(&id, actor, "org.create", None);
     let note = audit::note_statement(platform, &about, format!("organisation `{name}`"), None)?;
     let statements =

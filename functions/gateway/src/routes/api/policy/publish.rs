@@ -142,7 +142,7 @@ pub(in crate::routes::api) async fn replacement<P: Platform>(
 /// Whoever publishes must be able to publish again: a set that locks its author out can't be put right.
 pub(super) fn keeps_a_way_back<P: Platform>(desk: &Desk<'_, P>, draft: &Draft) -> Result<(), ApiError> {
     let request = DecisionRequest {
-        principal: Principal::User(desk.manager.person.clone()),
+        principal: Principal::User(desk.person.facts.clone()),
         action: Action::PublishPolicy,
         resource: ResourceFacts::Org(desk.facts()),
         context: ContextFacts::at(desk.platform.now(), desk.facts()),
@@ -176,7 +176,7 @@ async fn propose<P: Platform>(
         replaces,
         note,
         why: format!("forbids gone or changed: {}", lost.join(", ")),
-        proposed_by: desk.manager.person.name.clone(),
+        proposed_by: desk.person.facts.name.clone(),
         proposed_at: now.0,
         state: "pending".to_owned(),
         decided_by: None,

@@ -32,8 +32,8 @@ pub(crate) enum Shown {
 
 /// A person who proved who they are, in one organisation.
 #[derive(Debug, Clone)]
-pub(crate) struct Manager {
-    pub(crate) person: UserFacts,
+pub(crate) struct Person {
+    pub(crate) facts: UserFacts,
     /// What proved it, for the audit trail.
     pub(crate) credential: String,
 }
@@ -50,13 +50,13 @@ pub(crate) fn shown(platform: &impl Platform, headers: &HeaderMap) -> Result<Sho
     operator::prove_key(platform, token).map(Shown::Operator)
 }
 
-impl Manager {
+impl Person {
     /// The operator, as a person of an organisation.
     ///
     /// # Errors
     /// Never for the names here; the parser keeps the last word.
     pub(crate) fn operator(_proof: &Operator, org: &OrgFacts) -> Result<Self, schemas::ParseError> {
-        let person = UserFacts {
+        let facts = UserFacts {
             name: UserName::parse(OPERATOR)?,
             org: org.clone(),
             status: Status::Active,
@@ -64,23 +64,23 @@ impl Manager {
             teams: std::collections::BTreeSet::new(),
             roles: [RoleName::parse("owner")?].into(),
         };
-        Ok(Self { person, credential: "operator".to_owned() })
+        Ok(Self { facts, credential: "operator".to_owned() })
     }
 
     /// The person behind a key.
-    pub(crate) fn person(key: &ApiKeyId, person: UserFacts) -> Self {
-        Self { person, credential: format!("person-key:{key}") }
+    pub(crate) fn with_key(key: &ApiKeyId, facts: UserFacts) -> Self {
+        Self { facts, credential: format!("person-key:{key}") }
     }
 
     /// As the audit trail names them.
     pub(crate) fn actor(&self) -> Actor {
-        let user = (!self.is_operator()).then(|| self.person.name.clone());
+        let user = (!self.is_operator()).then(|| self.facts.name.clone());
         Actor { agent: None, user, credential: self.credential.clone() }
     }
 
     /// Whether this is the deployment's operator, who speaks for no one in the organisation.
     pub(crate) fn is_operator(&self) -> bool {
-        self.person.name.as_str() == OPERATOR
+        self.facts.name.as_str() == OPERATOR
     }
 }
 
