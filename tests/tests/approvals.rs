@@ -65,6 +65,7 @@ async fn suite(host: Host) {
     step("refused, declined, cancelled", refused(&scene)).await;
     step("rounds", rounds(&scene)).await;
     step("nobody is asked about what would be denied anyway", denied_anyway(&scene)).await;
+    step("nobody is asked without end", without_end(&scene)).await;
     step("the page", page(&scene)).await;
     step("five minutes", five_minutes(&scene)).await;
     step("the trail", trail(&scene)).await;
@@ -394,6 +395,21 @@ async fn denied_anyway(scene: &Scene) {
     assert!(is_unknown(&call(agent, &again(&params, &first, "accept")).await));
     operator.must(Method::PUT, "/policies", json!({ "files": [], "breakGlass": "a test" })).await;
     assert_eq!(text(&call(agent, &again(&params, &first, "accept")).await), "in vain");
+}
+
+async fn without_end(scene: &Scene) {
+    let operator = &scene.operator;
+    operator.agent("nagger", "main").await;
+    operator.grant("nagger", "toolbox/main").await;
+    let nagger = acting_for(operator, "nagger", "main", "grace").await;
+    let first = call(&nagger, &echo("0")).await;
+    for number in 1..50 {
+        assert!(is_asked(&call(&nagger, &echo(&number.to_string())).await));
+    }
+    let told = call(&nagger, &echo("50")).await;
+    assert!(told["result"]["isError"] == true && text(&told).contains("too many"), "{told}");
+    decide(scene, &first, "refuse").await;
+    assert!(is_asked(&call(&nagger, &echo("50")).await), "there is room again");
 }
 
 /// A request of a browser.

@@ -21,6 +21,8 @@ enum Era {
 fn walks() -> Vec<(&'static str, Value)> {
     vec![
         ("tools/call", json!({ "name": "echo", "arguments": { "text": "x" } })),
+        // So long that a modern one is looked at before its body is read.
+        ("tools/call", json!({ "name": "echo", "arguments": { "text": "y".repeat(70_000) } })),
         ("tools/call", json!({ "name": "count", "arguments": { "to": 3 }, "_meta": { "progressToken": 1 } })),
         ("prompts/get", json!({ "name": "greet" })),
         ("resources/read", json!({ "uri": "test://a" })),

@@ -1,6 +1,7 @@
 //! What can be refused by the head of a request is refused before its body is read; and nothing else is.
 
 use std::cell::Cell;
+use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -53,7 +54,7 @@ async fn uploads(host: Host) {
             client.token
         );
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            write!(head, "{name}: {value}\r\n").unwrap();
         }
         head.push_str("\r\n");
         let mut stream = TcpStream::connect(&address).await.unwrap();
@@ -112,7 +113,7 @@ async fn answer(stream: &mut TcpStream) -> (String, Value) {
     let mut read = Vec::new();
     let whole = async {
         loop {
-            let mut piece = [0; 64 * 1024];
+            let mut piece = vec![0; 64 * 1024];
             let count = stream.read(&mut piece).await.unwrap_or_default();
             read.extend_from_slice(&piece[..count]);
             let text = String::from_utf8_lossy(&read).into_owned();
@@ -313,7 +314,8 @@ fn request(
 /// What an answer comes to.
 fn verdict(message: &Value) -> &'static str {
     match (message.get("result"), message["error"]["code"].as_i64()) {
-        (Some(result), _) if result["resultType"] == "input_required" => "asked",
+        // Or a person would be asked, if not so many questions waited.
+        (Some(result), _) if result["resultType"] == "input_required" || result["isError"] == true => "asked",
         (Some(_), _) => "allowed",
         (None, Some(-32602)) => "refused",
         (None, Some(-32020)) => "mismatch",

@@ -156,7 +156,10 @@ fn standing(row: &Row) -> Result<Standing, PlatformError> {
     Ok(Standing { state: super::word(row, 0)?, expires_at: Timestamp(row.integer(1)?) })
 }
 
-/// The statement that asks for an approval of a call, or goes on asking. Its row is the id of the one that waits.
+/// Questions of one agent that may wait at a time: people who are asked without end stop reading.
+const WAITING: i64 = 50;
+
+/// The statement that asks for an approval of a call, or goes on asking. Its row is the id of the one that waits; none, if too many do.
 pub(crate) fn ask(
     bound: &Bound<'_>,
     id: &ApprovalId,
@@ -167,7 +170,8 @@ pub(crate) fn ask(
     Statement::new(
         "INSERT INTO approvals (id, org_id, agent_id, user_id, toolbox_id, server_id, tool, definition_hash, arguments_hash, \
          arguments, requested_at, expires_at, event_id) \
-         VALUES (?9, ?1, ?2, (SELECT id FROM users WHERE org_id = ?1 AND name = ?3), ?4, ?5, ?6, ?7, ?8, ?10, ?11, ?12, ?13) \
+         SELECT ?9, ?1, ?2, (SELECT id FROM users WHERE org_id = ?1 AND name = ?3), ?4, ?5, ?6, ?7, ?8, ?10, ?11, ?12, ?13 \
+         WHERE (SELECT COUNT(*) FROM approvals WHERE agent_id = ?2 AND state = 'pending' AND expires_at > ?11) < ?14 \
          ON CONFLICT (agent_id, user_id, arguments_hash, tool, server_id, toolbox_id, definition_hash) WHERE state = 'pending' \
          DO UPDATE SET expires_at = excluded.expires_at, arguments = excluded.arguments RETURNING id",
         bound.and([
@@ -176,15 +180,14 @@ pub(crate) fn ask(
             now.0.into(),
             expires_at.0.into(),
             event.as_str().into(),
+            WAITING.into(),
         ]),
     )
 }
 
 /// Reads the answer to [`ask`].
-pub(crate) fn asked(results: &[Rows]) -> Result<ApprovalId, PlatformError> {
-    super::first(results, 0)
-        .ok_or_else(|| PlatformError::Database("an approval that was asked for is not there".to_owned()))?
-        .parse(0)
+pub(crate) fn asked(results: &[Rows]) -> Result<Option<ApprovalId>, PlatformError> {
+    super::first(results, 0).map(|row| row.parse(0)).transpose()
 }
 
 /// The statement that takes a question back, because the person did not want to be asked: that is a refusal.

@@ -79,6 +79,8 @@ pub(crate) enum Settled {
 const REFUSED: &str = "a person refused this call; don't repeat it";
 const DECLINED: &str =
     "the person did not want to be asked about this call, so it was not made; don't repeat it";
+const TOO_MANY: &str =
+    "too many calls of this agent wait for a person's approval: have some of them decided first";
 const CANCELLED: &str = "nobody approved this call, so it was not made";
 
 impl<P: Platform> Visit<'_, P> {
@@ -254,7 +256,10 @@ impl<P: Platform> Settling<'_, '_, P> {
             deny_statement(*platform, self.call.about, denial, "the call waits for an approval")?;
         let asked = store::ask(&self.bound, &id, sealed, (now, now.plus(WAITS)), &step.id);
         let results = platform.sql(Batch::write(vec![asked, step.line, refused])).await?;
-        Ok(Settled::Ask(store::asked(&results)?))
+        Ok(match store::asked(&results)? {
+            Some(id) => Settled::Ask(id),
+            None => Settled::Stopped(TOO_MANY.to_owned()),
+        })
     }
 
     async fn withdraw(&self, id: &ApprovalId, denial: &Denial) -> Result<Settled, Refusal> {
