@@ -56,7 +56,7 @@ pub use decision::{Denial, Permit, decide, decide_beside, replay};
 pub use explain::{Explanation, explain};
 pub use foresight::{Foresight, Known, foresee};
 pub use instant::text as instant_text;
-pub use listing::{ListRequest, decide_many};
+pub use listing::{ListRequest, decide_many, visible};
 pub use problem::Problem;
 pub use publish::{CompiledSet, PublishError, compile, forbids_lost};
 pub use scenario::Scenario;

@@ -1,11 +1,12 @@
 //! Many resources at once: filtering a list.
 
 use schemas::decision::{
-    Action, AgentFacts, ContextFacts, Decision, DecisionRequest, Principal, ResourceFacts, ServerFacts,
-    ToolFacts,
+    Action, AgentFacts, ContextFacts, Decision, DecisionRequest, Effect, Principal, ResourceFacts,
+    ServerFacts, ToolFacts,
 };
 
-use crate::decision::{evaluate, evaluate_request};
+use crate::decision::{evaluate, evaluate_request, slice_grants};
+use crate::foresight::{Foresight, Known, foresee};
 use crate::publish::CompiledSet;
 use crate::slice::{Builder, Reach, Request, SliceError};
 
@@ -18,6 +19,34 @@ pub struct ListRequest {
     pub action: Action,
     /// Under which circumstances.
     pub context: ContextFacts,
+}
+
+/// Which of these tools an agent sees: those that a permit of `listTool` covers, and those that it could call with some arguments;
+/// neither where a forbid hides them. Who may call a tool on a condition would otherwise have to be permitted to see it, too.
+pub fn visible<'a>(
+    set: &CompiledSet,
+    list: &ListRequest,
+    tools: impl IntoIterator<Item = &'a ResourceFacts> + Clone,
+) -> Vec<bool> {
+    let decisions = decide_many(set, list, tools.clone());
+    let callable = |resource: &ResourceFacts| {
+        let mut request = DecisionRequest {
+            principal: Principal::Agent(list.principal.clone()),
+            action: Action::CallTool,
+            resource: resource.clone(),
+            context: list.context.clone(),
+        };
+        slice_grants(&mut request);
+        foresee(set, &request, &Known::NONE) != Foresight::Deny
+    };
+    let sees = |(resource, decision): (&ResourceFacts, &Decision)| match decision.effect {
+        Effect::Allow => true,
+        Effect::Deny => {
+            let hidden = !decision.policies.is_empty() || !decision.errors.is_empty();
+            !hidden && set.permits_unlisted_calls && callable(resource)
+        }
+    };
+    tools.into_iter().zip(&decisions).map(sees).collect()
 }
 
 /// Decides one request per resource; the answers come in the same order. Each is the one that [`crate::decide`] gives for that

@@ -18,7 +18,7 @@ use crate::arguments::ArgumentNames;
 use crate::foresight::Known;
 use crate::inspect::{self, Looks};
 use crate::problem::Problem;
-use crate::selection::Selection;
+use crate::selection::{self, Selection};
 use crate::source::{PolicySource, SourceFile};
 use crate::typed::{self, Extended, InputNames, Typed};
 
@@ -29,6 +29,8 @@ pub struct CompiledSet {
     arguments: ArgumentNames,
     pub(crate) policies: PolicySet,
     pub(crate) selection: Selection,
+    /// Some permit is of calls and not of lists.
+    pub(crate) permits_unlisted_calls: bool,
     pub(crate) typed: Typed,
     pub(crate) schema: Schema,
     /// What each policy looks at, by its id.
@@ -52,6 +54,14 @@ impl CompiledSet {
     pub fn select_input(&self, tool: &ToolFacts, arguments: &Value) -> BTreeMap<String, Value> {
         let input = self.typed.of(tool).ok().flatten();
         input.map(|input| input.select(arguments)).unwrap_or_default()
+    }
+
+    /// Takes out typed arguments that this set does not look into, as a record of another set may hold them.
+    pub(crate) fn trim(&self, request: &mut DecisionRequest) {
+        if !request.context.input.is_empty() {
+            let known = self.recorded(request).input;
+            request.context.input.retain(|name, _| known.contains(name));
+        }
     }
 
     /// Which arguments a record of this set tells for certain: those that it looks into.
@@ -190,7 +200,18 @@ pub fn compile(source: &PolicySource) -> Result<CompiledSet, PublishError> {
     let schema = extended.schema.clone();
     let typed = extended.typed(&input).map_err(PublishError::Ours)?;
     let selection = Selection::of(&json, &looks, &typed).map_err(PublishError::Ours)?;
-    Ok(CompiledSet { hash: source.hash(), arguments, policies, selection, typed, schema, looks, file_of })
+    let permits_unlisted_calls = selection::permits_unlisted_calls(&json, &typed);
+    Ok(CompiledSet {
+        hash: source.hash(),
+        arguments,
+        policies,
+        selection,
+        permits_unlisted_calls,
+        typed,
+        schema,
+        looks,
+        file_of,
+    })
 }
 
 struct Gathered<'a> {

@@ -203,6 +203,17 @@ impl Verdict {
     }
 }
 
+/// Whether some permit is of calls and not of lists: then a tool may be called that no permit lists.
+pub(crate) fn permits_unlisted_calls(policies: &[(Policy, Value)], typed: &Typed) -> bool {
+    let Some(names) = Vocabulary::get() else { return true };
+    let (call, list) = (names.action(Action::CallTool), names.action(Action::ListTool));
+    let calls: Vec<&Entity> = call.into_iter().chain(typed.actions()).collect();
+    let permits = policies.iter().filter(|(policy, _)| policy.effect() == Effect::Permit);
+    permits.into_iter().any(|(policy, _)| {
+        calls.iter().any(|call| may_be(policy, call)) && !list.is_some_and(|list| may_be(policy, list))
+    })
+}
+
 /// Whether the scope of a policy covers an action.
 fn may_be(policy: &Policy, action: &Entity) -> bool {
     let covers = |uid: &EntityUid| action.uid() == uid.as_ref() || action.is_descendant_of(uid.as_ref());

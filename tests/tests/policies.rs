@@ -286,6 +286,11 @@ async fn typed(scene: &Scene) {
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(problem["errors"][0].as_str().unwrap().contains("did you mean `text`"), "{problem}");
     publish(author, &policy("context.input.text like \"C-*\"")).await;
+    assert_eq!(
+        agent.names("tools/list", "tools", "name").await,
+        ["echo"],
+        "what can be called with some arguments is listed"
+    );
     assert!(echoed(&echo(agent, json!("C-1")).await));
     for said in [json!("D-1"), json!(["C-1"]), json!(1), Value::Null] {
         assert!(is_unknown(&echo(agent, said.clone()).await), "{said}");

@@ -33,11 +33,11 @@ pub(super) async fn list<P: Platform>(context: &Context<'_, P>, call: &Call<'_>)
         .iter()
         .map(|(server, tool)| ResourceFacts::Tool(tool.facts(server.facts(&visit.toolbox))))
         .collect();
-    let decisions = policies::decide_many(&visit.policies, &list, &facts);
+    let sees = policies::visible(&visit.policies, &list, &facts);
     let mut visible: Vec<(String, &Server, &Tool)> = tools
         .iter()
-        .zip(&decisions)
-        .filter(|(_, decision)| decision.effect == schemas::decision::Effect::Allow)
+        .zip(&sees)
+        .filter(|(_, sees)| **sees)
         .map(|((server, tool), _)| (names::public(&server.prefix, &tool.alias), server, tool))
         .collect();
     let mut seen = std::collections::HashSet::new();
