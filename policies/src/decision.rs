@@ -106,7 +106,9 @@ pub(crate) fn slice_grants(request: &mut DecisionRequest) {
 /// Decides again what a record was about: with the set that decided it, this is the record's own decision; with another, it
 /// is what that set would have said.
 pub fn replay(set: &CompiledSet, record: &DecisionRecord) -> Decision {
-    evaluate_request(set, &record.request)
+    let mut request = record.request.clone();
+    set.trim(&mut request);
+    evaluate_request(set, &request)
 }
 
 /// The decision alone, for whoever only asks what would be decided.

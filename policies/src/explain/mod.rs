@@ -119,6 +119,9 @@ const TOLD: usize = 5;
 /// Explains what a set decides on a request. `given` are the arguments of the call as they were sent, if they are at hand: then the
 /// smallest permit pins them all, and not only those that policies look into.
 pub fn explain(set: &CompiledSet, request: &DecisionRequest, given: Option<&Value>) -> Explanation {
+    let mut request = request.clone();
+    set.trim(&mut request);
+    let request = &request;
     let decision = evaluate_request(set, request);
     let mut explanation = Explanation {
         v: 1,

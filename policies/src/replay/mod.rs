@@ -106,11 +106,12 @@ impl<'a> Replay<'a> {
                 return self.report.count(change);
             }
         }
-        let Ok(request) = serde_json::from_str::<DecisionRequest>(record.request.get()) else {
+        let Ok(mut request) = serde_json::from_str::<DecisionRequest>(record.request.get()) else {
             self.report.unreadable += 1;
             return;
         };
         let known = self.known(&request, record.policy_set);
+        self.draft.trim(&mut request);
         let says = match remembered {
             Some(Told::Always(says)) => says,
             Some(Told::Timely) => decide(self.draft, &request, &known),
