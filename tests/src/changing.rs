@@ -39,7 +39,7 @@ impl Changing {
     }
 
     /// From now on its tool takes these arguments.
-    pub fn take(&self, properties: Value) {
+    pub fn take(&self, properties: &Value) {
         self.tool.lock().unwrap()["inputSchema"] = json!({ "type": "object", "properties": properties });
     }
 }

@@ -310,7 +310,7 @@ async fn typed(scene: &Scene) {
 async fn typed_anew(scene: &Scene) {
     let Scene { author, operator, agent, .. } = scene;
     let server = Changing::start("acts").await;
-    server.take(json!({ "where": { "type": "string" } }));
+    server.take(&json!({ "where": { "type": "string" } }));
     operator.toolbox("moods", &[("moody", json!({ "url": server.url, "trust": "community" }))]).await;
     let client = operator.client("moods", &agent.token);
     publish(
@@ -321,13 +321,13 @@ async fn typed_anew(scene: &Scene) {
     let there = json!({ "where": "there" });
     assert!(echoed(&client.call("act", there.clone()).await));
 
-    server.take(json!({ "where": { "type": "string" }, "when": { "type": "string" } }));
+    server.take(&json!({ "where": { "type": "string" }, "when": { "type": "string" } }));
     let before = live(author).await;
     operator.inspect("moods", "moody").await;
     assert_ne!(live(author).await, before, "approved: the policies know the new definition");
     assert!(echoed(&client.call("act", there.clone()).await));
 
-    server.take(json!({ "where": { "type": "integer" } }));
+    server.take(&json!({ "where": { "type": "integer" } }));
     let before = live(author).await;
     let look = "/toolboxes/moods/servers/moody/inspect";
     let (status, problem) = operator.ask(Method::POST, look, json!({ "approve": "declared" })).await;

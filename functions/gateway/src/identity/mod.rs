@@ -2,8 +2,8 @@
 
 pub(crate) mod api_key;
 pub(crate) mod jwt;
-pub(crate) mod person;
 pub(crate) mod operator;
+pub(crate) mod person;
 
 use http::HeaderMap;
 use schemas::audit::Actor;

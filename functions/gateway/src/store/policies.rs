@@ -91,7 +91,8 @@ pub(crate) fn add_history(
 #[derive(Debug, Clone, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Version {
-    pub(crate) version: i64,
+    #[serde(rename = "version")]
+    pub(crate) number: i64,
     pub(crate) hash: Sha256Hex,
     pub(crate) published_at: i64,
     pub(crate) published_by: String,
@@ -115,7 +116,7 @@ pub(crate) async fn history(
     let results = platform.sql(Batch::read([statement])).await?;
     let version = |row: &Row| {
         Ok(Version {
-            version: row.integer(0)?,
+            number: row.integer(0)?,
             hash: row.parse(1)?,
             published_at: row.integer(2)?,
             published_by: row.text(3)?.to_owned(),

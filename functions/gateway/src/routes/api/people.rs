@@ -47,7 +47,8 @@ pub(super) async fn put_user<P: Platform>(
     if let Some(roles) = &roles {
         statements.extend(store::people::put_roles(&desk.org.id, name.as_str(), roles.iter()));
         let roles: Vec<&str> = roles.iter().map(RoleName::as_str).collect();
-        told.push_str(&format!(", roles: {}", roles.join(", ")));
+        told.push_str(", roles: ");
+        told.push_str(&roles.join(", "));
     }
     desk.change("user.put", told, statements).await?;
     Ok(json!({ "name": name }))

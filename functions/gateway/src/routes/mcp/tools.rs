@@ -33,11 +33,11 @@ pub(super) async fn list<P: Platform>(context: &Context<'_, P>, call: &Call<'_>)
         .iter()
         .map(|(server, tool)| ResourceFacts::Tool(tool.facts(server.facts(&visit.toolbox))))
         .collect();
-    let sees = policies::visible(&visit.policies, &list, &facts);
+    let allowed = policies::visible(&visit.policies, &list, &facts);
     let mut visible: Vec<(String, &Server, &Tool)> = tools
         .iter()
-        .zip(&sees)
-        .filter(|(_, sees)| **sees)
+        .zip(&allowed)
+        .filter(|(_, allowed)| **allowed)
         .map(|((server, tool), _)| (names::public(&server.prefix, &tool.alias), server, tool))
         .collect();
     let mut seen = std::collections::HashSet::new();

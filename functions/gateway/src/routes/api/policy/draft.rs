@@ -49,7 +49,7 @@ pub(super) async fn prepare<P: Platform>(desk: &Desk<'_, P>, body: Body) -> Resu
     } else {
         source.with_tools(store::policies::definitions(desk.platform, &desk.org.id).await?)
     };
-    let set = compile(&source).map_err(|error| refused(&error))?;
+    let set = compile(&source).map_err(|error| told("the policies can't be published", &error))?;
     // Cases may tell their requests by names: those that there are now.
     let inventory = if cases.is_empty() { None } else { Some(inventory::load(desk).await?) };
     let failures = failures(&source, &set, inventory.as_ref(), &cases);
@@ -72,12 +72,8 @@ pub(in crate::routes::api) async fn retyped<P: Platform>(
     if source.hash() == desk.org.policy_set {
         return Ok(None);
     }
-    let set = compile(&source).map_err(|error| match refused(&error) {
-        ApiError::Refused { details, .. } => ApiError::Refused {
-            message: "the policies do not fit these definitions: change the policies first".to_owned(),
-            details,
-        },
-        other => other,
+    let set = compile(&source).map_err(|error| {
+        told("the policies do not fit these definitions: change the policies first", &error)
     })?;
     let cases = super::newest(desk).await?.map(|version| version.cases).unwrap_or_default();
     Ok(Some(Draft { source, set: Rc::new(set), cases }))
@@ -92,10 +88,11 @@ fn failures(
 ) -> Vec<String> {
     let mut failures = Vec::new();
     for file in cases {
-        let told = |error: String| format!("{}: {error}", file.name);
+        let in_file = |error: String| format!("{}: {error}", file.name);
         match CaseFile::parse(&file.text) {
             Ok(cases) if cases.policies.is_empty() && cases.tools.is_empty() => {
-                failures.extend(cases.run_with(set, inventory).iter().map(|error| told(error.to_string())));
+                failures
+                    .extend(cases.run_with(set, inventory).iter().map(|error| in_file(error.to_string())));
             }
             // A file may bring policies of its own to be tried together with the set.
             Ok(cases) => {
@@ -105,12 +102,12 @@ fn failures(
                 match compile(&source.with_tools(definitions)) {
                     Ok(set) => {
                         let failed = cases.run_with(&set, inventory);
-                        failures.extend(failed.iter().map(|error| told(error.to_string())));
+                        failures.extend(failed.iter().map(|error| in_file(error.to_string())));
                     }
-                    Err(error) => failures.push(told(error.to_string())),
+                    Err(error) => failures.push(in_file(error.to_string())),
                 }
             }
-            Err(error) => failures.push(told(error.to_string())),
+            Err(error) => failures.push(in_file(error.to_string())),
         }
     }
     failures
@@ -123,10 +120,10 @@ pub(super) async fn check<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) -> Resu
 }
 
 /// The author's problems, each with its place.
-pub(super) fn refused(error: &PublishError) -> ApiError {
+fn told(message: &str, error: &PublishError) -> ApiError {
     let details = match error.problems() {
         [] => vec![error.to_string()],
         problems => problems.iter().map(ToString::to_string).collect(),
     };
-    ApiError::Refused { message: "the policies can't be published".to_owned(), details: json!(details) }
+    ApiError::Refused { message: message.to_owned(), details: json!(details) }
 }

@@ -92,7 +92,7 @@ async fn get<P: Platform>(desk: &Desk<'_, P>) -> Result<Value, ApiError> {
     let cases = newest.as_ref().map(|version| version.cases.clone()).unwrap_or_default();
     Ok(json!({
         "hash": desk.org.policy_set,
-        "version": newest.map(|version| version.version),
+        "version": newest.map(|version| version.number),
         "files": ours,
         "cases": cases,
         "builtIn": theirs,

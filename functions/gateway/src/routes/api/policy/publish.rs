@@ -114,7 +114,7 @@ pub(super) async fn switch<P: Platform>(
     if results.get(1).is_none_or(Vec::is_empty) {
         return Err(taken());
     }
-    let version = super::newest(desk).await?.map(|version| version.version);
+    let version = super::newest(desk).await?.map(|version| version.number);
     Ok(json!({ "hash": hash, "version": version, "changed": true }))
 }
 
