@@ -33,7 +33,7 @@ fn older_sets_get_the_guardrails_of_this_build() {
         let newest = operator.must(Method::GET, "/policies", Value::Null).await["hash"].clone();
 
         // What an earlier build left: one guardrail, and the organisation's own file.
-        let mut old = PolicySource { files: vec![policies::built_in()[0].clone()] };
+        let mut old = PolicySource { files: vec![policies::built_in()[0].clone()], tools: Vec::new() };
         old.files.push(SourceFile::new("test.cedar", OWN));
         let insert = "INSERT INTO policy_sets (hash, source, built_in, built_in_files, created_at) VALUES (?1, ?2, 'earlier', 1, 0)";
         let source = serde_json::to_string(&old).unwrap();
