@@ -15,6 +15,8 @@ pub(crate) struct Org {
     pub(crate) policy_set: Sha256Hex,
     /// A draft that is on trial beside it.
     pub(crate) shadow_set: Option<Sha256Hex>,
+    /// The hash of the built-in policies that it was made with.
+    pub(crate) built_in: String,
 }
 
 async fn one<T>(
@@ -27,10 +29,12 @@ async fn one<T>(
 }
 
 pub(crate) async fn org(platform: &impl Platform, name: &OrgName) -> Result<Option<Org>, PlatformError> {
-    let sql = "SELECT id, policy_set, shadow_set FROM orgs WHERE name = ?1";
+    let sql = "SELECT o.id, o.policy_set, o.shadow_set, p.built_in FROM orgs o JOIN policy_sets p ON p.hash = o.policy_set \
+         WHERE o.name = ?1";
     one(platform, Statement::new(sql, [name.as_str().into()]), |row| {
         let shadow_set = row.maybe_text(2)?.map(|_| row.parse(2)).transpose()?;
-        Ok(Org { id: row.parse(0)?, policy_set: row.parse(1)?, shadow_set })
+        let built_in = row.text(3)?.to_owned();
+        Ok(Org { id: row.parse(0)?, policy_set: row.parse(1)?, shadow_set, built_in })
     })
     .await
 }
