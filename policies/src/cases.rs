@@ -31,7 +31,7 @@
 
 use std::collections::BTreeMap;
 
-use schemas::decision::{DecisionRequest, Effect};
+use schemas::decision::{Decision, DecisionRequest, Effect};
 use schemas::inventory::{Inventory, ToolDefinition};
 use serde_json::{Map, Value};
 
@@ -173,7 +173,7 @@ impl CaseFile {
         inventory: Option<&Inventory>,
         case: &Case,
     ) -> Result<(), CaseError> {
-        let decision = evaluate_request(set, &self.request_with(set, inventory, case)?);
+        let decision = self.decide(set, inventory, case)?;
         let expect = &case.expect;
         let describe = |effect: Effect, policies: &[String], obligations: &[String]| {
             let effect = if effect == Effect::Allow { "allow" } else { "deny" };
@@ -193,6 +193,19 @@ impl CaseFile {
         } else {
             Err(CaseError::Decided { case: case.name.clone(), expected, decided })
         }
+    }
+
+    /// What a set decides on a case, whatever is expected.
+    ///
+    /// # Errors
+    /// The case makes no request.
+    pub fn decide(
+        &self,
+        set: &CompiledSet,
+        inventory: Option<&Inventory>,
+        case: &Case,
+    ) -> Result<Decision, CaseError> {
+        Ok(evaluate_request(set, &self.request_with(set, inventory, case)?))
     }
 
     /// The base with the facts of a case.

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`source`] | which files make up a policy set, and what is its hash? |
 //! | [`publish`] | may this set be used at all? parse, unique ids, strict validation, no warning, no fact we don't have |
+//! | [`advice`] | what does an agent not need? |
 //! | [`arguments`] | which arguments of a call do the policies look into, as text? |
 //! | `typed` | which of them by their types, and what are those? |
 //! | [`cases`] | does a set decide as its authors expect? |
 //! | `check` | what else is wrong with an author's files? (feature `author`) |
 //! | [`decision`] | may this agent do this to that, here and now? |
+//! | [`diff`] | how do two sets differ? |
 //! | [`explain`] | why was it decided so, and what would turn it? |
 //! | [`export`] | what is Cedar shown, in the formats of its own tools? |
 //! | [`foresight`] | what is decided for certain, though some arguments are not known yet? |
@@ -25,11 +27,13 @@
 //! # Ok::<(), policies::PublishError>(())
 //! ```
 
+pub mod advice;
 pub mod arguments;
 pub mod cases;
 #[cfg(feature = "author")]
 pub mod check;
 pub mod decision;
+pub mod diff;
 pub mod explain;
 pub mod export;
 pub mod foresight;

@@ -114,6 +114,12 @@ impl CompiledSet {
         self.policy(id).is_some_and(|policy| policy.effect() == Effect::Permit)
     }
 
+    /// A policy as its author wrote it.
+    pub(crate) fn policy_source(&self, id: &str) -> Option<String> {
+        let policy: &cedar_policy_core::ast::Policy = self.policy(id)?.as_ref();
+        policy.loc().and_then(cedar_policy_core::parser::Loc::snippet).map(str::to_owned)
+    }
+
     /// The text of a policy, for explaining a decision to whoever may read policies.
     pub fn policy_text(&self, id: &str) -> Option<String> {
         self.policies.policy(&PolicyId::new(id)).map(ToString::to_string)

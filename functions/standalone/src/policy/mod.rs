@@ -1,6 +1,8 @@
 //! `ambit policy`: the workbench of whoever writes policies.
 
+mod advise;
 mod check;
+mod diff;
 mod directory;
 mod explain;
 mod gateway;
@@ -9,6 +11,8 @@ mod prove;
 mod publish;
 mod pull;
 mod reach;
+mod records;
+mod replay;
 mod shadow;
 mod telling;
 mod test;
@@ -54,9 +58,12 @@ enum Command {
     Init(init::Init),
     Check(check::Check),
     Test(test::Test),
+    Diff(diff::Diff),
+    Replay(replay::Replay),
     Explain(explain::Explain),
     WhoCan(reach::WhoCan),
     WhatCan(reach::WhatCan),
+    Advise(advise::Advise),
     Prove(prove::Prove),
     Pull(pull::Pull),
     Publish(publish::Publish),
@@ -77,9 +84,12 @@ pub(crate) fn run(policy: &Policy) -> ExitCode {
         Command::Init(options) => init::run(options),
         Command::Check(options) => check::run(options),
         Command::Test(options) => test::run(options),
+        Command::Diff(options) => diff::run(options),
+        Command::Replay(options) => replay::run(options),
         Command::Explain(options) => explain::run(options),
         Command::WhoCan(options) => reach::who_can(options),
         Command::WhatCan(options) => reach::what_can(options),
+        Command::Advise(options) => advise::run(options),
         Command::Prove(options) => prove::run(options),
         Command::Pull(options) => pull::run(options),
         Command::Publish(options) => publish::run(options),
