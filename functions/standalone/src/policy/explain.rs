@@ -7,12 +7,13 @@ use std::process::ExitCode;
 
 use policies::check::formatted;
 use policies::explain::{ClauseReading, Holds, Reading};
-use policies::{CompiledSet, Explanation, Scenario, explain};
+use policies::{CompiledSet, Explanation, Scenario, compile, explain};
 use schemas::decision::{DecisionRecord, DecisionRequest};
 use serde_json::Value;
 
 use super::directory::{self, PolicyDirectory};
-use super::telling;
+use super::gateway::At;
+use super::{records, telling};
 use crate::operate::Failure;
 
 /// Say why a request is allowed or denied, and what would turn it.
@@ -29,28 +30,59 @@ use crate::operate::Failure;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Explain {
-    /// The request.
+    /// The request; or with --org the event of a gateway's trail, `evt_...`.
     pub(crate) request: String,
-    /// Directory of policies.
-    #[arg(long, default_value = ".")]
-    pub(crate) dir: PathBuf,
+    /// Directory of policies; by default this one, or for an event of a gateway the policies that decided it.
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
     /// Print the explanation as one JSON document.
     #[arg(long)]
     pub(crate) json: bool,
+    /// The gateway's URL, if the request is an event of its trail.
+    #[arg(long, env = "AMBIT_GATEWAY", default_value = "http://127.0.0.1:8787")]
+    pub(crate) gateway: String,
+    /// The organisation that the event is of.
+    #[arg(long, env = "AMBIT_ORG")]
+    pub(crate) org: Option<String>,
+    /// A file with your key for the management API; or put the key into AMBIT_KEY.
+    #[arg(long, env = "AMBIT_KEY_FILE")]
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 pub(crate) fn run(options: &Explain) -> Result<ExitCode, Failure> {
-    let directory = PolicyDirectory::read(&options.dir)?;
-    let set = directory.compile()?;
-    let document = read(&options.request)?;
-    let (request, given) = request(&directory, &set, document)?;
-    let explanation = explain(&set, &request, given.as_ref());
+    let explanation = match options.request.strip_prefix("evt_") {
+        Some(_) => of_event(options)?,
+        None => {
+            let directory = PolicyDirectory::read(options.dir.as_deref().unwrap_or(Path::new(".")))?;
+            let set = directory.compile()?;
+            let (request, given) = request(&directory, &set, read(&options.request)?)?;
+            explain(&set, &request, given.as_ref())
+        }
+    };
     if options.json {
         telling::json(&explanation)?;
     } else {
         telling::say(text(&explanation)?.trim_end())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// An event of a gateway's trail, by the policies that decided it, or by those of a directory.
+fn of_event(options: &Explain) -> Result<Explanation, Failure> {
+    let org = options.org.clone().ok_or("say of which organisation the event is: `--org ORG`")?;
+    let at = At { gateway: options.gateway.clone(), org, key_file: options.key_file.clone() };
+    let gateway = at.open()?;
+    let event = gateway.get(&format!("/decisions/{}?view=auditor", options.request))?;
+    let decision = event.get("decision").filter(|decision| !decision.is_null());
+    let decision =
+        decision.ok_or("nothing was decided in this event: it is the outcome of another, or a note")?;
+    let record: DecisionRecord = serde_json::from_value(decision.clone())?;
+    let set = match &options.dir {
+        Some(dir) => PolicyDirectory::read(dir)?.compile()?,
+        None => compile(&records::source_of(&gateway, record.policy_set.as_str())?)
+            .map_err(|error| error.to_string())?,
+    };
+    Ok(explain(&set, &record.request, None))
 }
 
 /// JSON from a file, from standard input, or from the command line itself.

@@ -77,6 +77,16 @@ pub(crate) fn run(options: &Prove) -> Result<ExitCode, Failure> {
     })
 }
 
+/// Proves a directory for another command: whether something is refuted, and what to say of it.
+pub(crate) fn proof(dir: &Path) -> Result<(bool, String), Failure> {
+    let prover = std::env::var_os("AMBIT_PROVER").map(PathBuf::from);
+    let options = Prove { dir: dir.to_owned(), old: None, timeout: 10.0, json: false, prover };
+    Ok(match ask(&options, &task(&options)?)? {
+        Ok((report, _)) => (report.verdict == Verdict::Refuted, report.tell()),
+        Err(reason) => (false, format!("not proved: {reason}")),
+    })
+}
+
 /// What the prover is given. Everything is checked before, so that errors have their places.
 fn task(options: &Prove) -> Result<Value, Failure> {
     let new = PolicyDirectory::read(&options.dir)?;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use http::Method;
 use policies::SourceFile;
@@ -10,12 +11,13 @@ use serde_json::{Value, json};
 
 use super::directory::{self, PolicyDirectory};
 use super::gateway::{At, Gateway};
-use super::{WRONG, check, telling, test};
+use super::{WRONG, check, prove, records, replay, telling, test};
 use crate::operate::Failure;
 
-/// Publish a directory: check it, test it, and put it in force at the next call.
+/// Publish a directory: check it, test it, replay recent calls, prove it, and put it in force at the next call.
 ///
-/// Nothing is published that fails. A set that takes a forbid away, or changes one, becomes a proposal: somebody else who
+/// Nothing is published that fails, or of which the prover, if there is one, refutes an invariant. What replay finds is told, not
+/// judged. A set that takes a forbid away, or changes one, becomes a proposal: somebody else who
 /// may publish accepts it with `ambit policy proposals`.
 ///
 /// Exit code: 0 published or unchanged, 1 something is wrong and nothing was published, 2 it could not be tried, 4 it waits
@@ -31,6 +33,9 @@ pub(crate) struct Publish {
     /// Why nobody else can accept that a forbid goes. Only for the deployment's operator; it is on record.
     #[arg(long, value_name = "REASON")]
     pub(crate) break_glass: Option<String>,
+    /// Recorded calls of this age and younger are replayed: `24h`, `7d`; `0m` for none.
+    #[arg(long, value_name = "AGE", default_value = "24h", value_parser = records::age)]
+    pub(crate) since: Duration,
     /// Do everything but publish.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -55,6 +60,17 @@ pub(crate) fn run(options: &Publish) -> Result<ExitCode, Failure> {
     if checked.get("hash") == checked.get("live") {
         telling::say("these policies are in force already")?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if !options.json {
+        let report = records::recent(&gateway, &directory.compile()?, options.since)?;
+        replay::tell(&report)?;
+    }
+    let (refuted, proof) = prove::proof(&options.dir)?;
+    if refuted || !options.json {
+        telling::say(&proof)?;
+    }
+    if refuted {
+        return Ok(WRONG);
     }
     if options.dry_run {
         telling::say("nothing was published: this was a dry run")?;

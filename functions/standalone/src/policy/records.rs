@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::check::now;
 use super::directory;
 use super::gateway::{At, Gateway};
+use super::pull::part;
 use crate::operate::Failure;
 
 /// Which recorded decisions.
@@ -121,11 +122,27 @@ impl Records {
     }
 }
 
+/// Replays what a gateway has on record of late.
+pub(crate) fn recent(gateway: &Gateway, draft: &CompiledSet, age: Duration) -> Result<Report, Failure> {
+    let sets = sets_of(gateway)?;
+    let oldest = now().plus(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+    let mut report =
+        on_all_cores(draft, &sets, Some(oldest), |blocks| from_gateway(gateway, Some(oldest), blocks))?;
+    report.sort();
+    Ok(report)
+}
+
 /// Adds a set under its own hash. One that this build does not accept is left out: less can be told then.
 fn add(sets: &mut Sets, source: &PolicySource) {
     if let Ok(set) = compile(source) {
         sets.insert(set.hash().to_string(), set);
     }
+}
+
+/// A set of the gateway, by its hash.
+pub(crate) fn source_of(gateway: &Gateway, hash: &str) -> Result<PolicySource, Failure> {
+    let set = gateway.get(&format!("/policies/sets/{hash}"))?;
+    Ok(PolicySource { files: part(&set, "files")?, tools: part(&set, "tools")? })
 }
 
 fn sets_of(gateway: &Gateway) -> Result<Sets, Failure> {
@@ -135,15 +152,7 @@ fn sets_of(gateway: &Gateway) -> Result<Sets, Failure> {
     let mut sets = Sets::new();
     for hash in hashes.filter_map(Value::as_str) {
         if !sets.contains_key(hash) {
-            let set = gateway.get(&format!("/policies/sets/{hash}"))?;
-            let of = |member: &str| serde_json::from_value(set.get(member).cloned().unwrap_or_default());
-            add(
-                &mut sets,
-                &PolicySource {
-                    files: of("files")?,
-                    tools: serde_json::from_value(set.get("tools").cloned().unwrap_or_default())?,
-                },
-            );
+            add(&mut sets, &source_of(gateway, hash)?);
         }
     }
     Ok(sets)
