@@ -1,0 +1,43 @@
+//! Compiles this package to wasm as the Cloudflare Worker is compiled, and binds it for Node.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use wasm_bindgen_cli_support::Bindgen;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Makes `bench.js` and its wasm; answers the folder.
+pub(crate) fn bind() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .current_dir(&root)
+        .args([
+            "build",
+            "--package",
+            env!("CARGO_PKG_NAME"),
+            "--lib",
+            "--target",
+            TARGET,
+            "--profile",
+            "edge",
+        ])
+        .status();
+    let built = status.is_ok_and(|status| status.success());
+    assert!(built, "cargo could not build it (is the target there? `rustup target add {TARGET}`)");
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let edge = target.join(TARGET).join("edge");
+    let out = edge.join("policies-wasm-bench");
+    let mut bindgen = Bindgen::new();
+    bindgen
+        .nodejs(true)
+        .expect("one kind of output is asked for")
+        .input_path(edge.join("policies_wasm_bench.wasm"))
+        .out_name("bench")
+        .typescript(false)
+        .generate(&out)
+        .unwrap_or_else(|error| panic!("wasm-bindgen: {error:#}"));
+    out
+}
