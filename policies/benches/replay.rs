@@ -91,7 +91,7 @@ fn main() {
         .measurement_time(Duration::from_secs(8))
         .sample_size(10)
         .configure_from_args();
-    let (live, draft) = (set(30), set(28));
+    let (live, draft) = (set(30), set(15));
     let lines = trail(&live);
     let sets = Sets::from([(live.hash().to_string(), live)]);
     let cores = thread::available_parallelism().map_or(1, usize::from);

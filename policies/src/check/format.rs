@@ -11,7 +11,9 @@ use crate::source::SourceFile;
 /// # Errors
 /// The file does not parse, or the formatter cannot keep its meaning.
 pub fn formatted(text: &str) -> Result<String, String> {
-    if text.trim_start().starts_with("// @formatter:off") || text.trim().is_empty() {
+    let parsed: cedar_policy::PolicySet =
+        text.parse().map_err(|error: cedar_policy::ParseErrors| error.to_string())?;
+    if text.trim_start().starts_with("// @formatter:off") || parsed.is_empty() {
         return Ok(text.to_owned());
     }
     policies_str_to_pretty(text, &Config::default()).map_err(|error| error.to_string())
