@@ -201,12 +201,12 @@ pub fn compile(source: &PolicySource) -> Result<CompiledSet, PublishError> {
         gathered.diagnose(warning.policy_id(), warning);
     }
     gathered.refuse()?;
-    let Gathered { policies, json, looks, arguments, input, files, .. } = gathered;
+    let Gathered { policies, in_order, looks, arguments, input, files, .. } = gathered;
     let file_of = files.iter().map(|(id, file)| (id.to_string(), file.name.clone())).collect();
     let schema = extended.schema.clone();
     let typed = extended.typed(&input).map_err(PublishError::Ours)?;
-    let selection = Selection::of(&json, &looks, &typed).map_err(PublishError::Ours)?;
-    let permits_unlisted_calls = selection::permits_unlisted_calls(&json, &typed);
+    let selection = Selection::of(&in_order, &looks, &typed).map_err(PublishError::Ours)?;
+    let permits_unlisted_calls = selection::permits_unlisted_calls(&in_order, &typed);
     Ok(CompiledSet {
         hash: source.hash(),
         arguments,
@@ -225,7 +225,7 @@ struct Gathered<'a> {
     typed: BTreeSet<String>,
     extended: &'a Extended,
     policies: PolicySet,
-    json: Vec<(Policy, Value)>,
+    in_order: Vec<Policy>,
     looks: HashMap<String, Looks>,
     arguments: ArgumentNames,
     input: InputNames,
@@ -239,7 +239,7 @@ impl<'a> Gathered<'a> {
             typed: source.tools.iter().map(ToolDefinition::id).collect(),
             extended,
             policies: PolicySet::new(),
-            json: Vec::new(),
+            in_order: Vec::new(),
             looks: HashMap::new(),
             arguments: ArgumentNames::None,
             input: InputNames::Some(BTreeSet::new()),
@@ -309,7 +309,7 @@ impl<'a> Gathered<'a> {
                 "an @obligation hangs on a forbid: write `forbid ... unless` what it asks for is there";
             self.problems.push(problem(file, start, message.to_owned()));
         }
-        let json = match policy.to_json() {
+        let json = match inspect::json(policy) {
             Ok(json) => json,
             Err(error) => {
                 self.problems.push(problem(file, start, format!("this policy cannot be inspected: {error}")));
@@ -329,7 +329,7 @@ impl<'a> Gathered<'a> {
 
         let policy = policy.new_id(id.clone());
         self.files.insert(id, file);
-        self.json.push((policy.clone(), json));
+        self.in_order.push(policy.clone());
         if let Err(error) = self.policies.add(policy) {
             self.problems.push(problem(file, start, error.to_string()));
         }

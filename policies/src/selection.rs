@@ -1,19 +1,23 @@
-//! Which policies can apply to a request at all.
+//! Which policies can apply to a request at all, and what they say.
 //!
-//! Cedar evaluates every policy of a set, about 2 µs each, and has no index. So the policies are sorted beforehand by their
-//! scopes: per action, and within it those of one principal, of one resource, of one pair, and the rest. A policy that is
+//! Cedar's authorizer asks every policy of a set, about 2 µs each, and has no index. So the policies are sorted beforehand by
+//! their scopes: per action, and within it those of one principal, of one resource, of one pair, and the rest. A policy that is
 //! left out is one whose scope is false for the request; scopes (`==`, `in`, `is`) never err, so nothing else can come of it.
-//! The answers of the parts are put together as Cedar does: a permit, no forbid, no error.
+//!
+//! Each that is left is one expression, put together beforehand, that Cedar's evaluator is given; the authorizer would put it
+//! together anew each time. The answers are put together as Cedar does: a permit, no forbid, no error.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Effect, Entities, EntityUid, Policy, PolicyId, PolicySet,
-    PrincipalConstraint, Request, ResourceConstraint,
+    ActionConstraint, Effect, Entities, EntityUid, Policy, PrincipalConstraint, Request, ResourceConstraint,
 };
-use cedar_policy_core::ast::Entity;
+use cedar_policy_core::ast::{self, Entity, Expr, Literal, PrincipalOrResourceConstraint, ValueKind};
+use cedar_policy_core::est;
+use cedar_policy_core::evaluator::Evaluator;
+use cedar_policy_core::extensions::Extensions;
 use schemas::decision::Action;
-use serde_json::Value;
 
 use crate::inspect::Looks;
 use crate::typed::Typed;
@@ -31,33 +35,33 @@ pub(crate) struct Selection {
 /// The policies that can apply to one action.
 #[derive(Debug, Default)]
 struct Parts {
-    general: Bucket,
-    named: HashMap<Named, Bucket>,
+    general: Vec<Arc<Rule>>,
+    named: HashMap<Named, Vec<Arc<Rule>>>,
 }
 
-/// Policies of one part.
-#[derive(Debug, Default)]
-struct Bucket {
-    all: PolicySet,
-    /// The permits alone: they tell whether a refusal with obligations is worth anybody's approval.
-    permits: PolicySet,
-    /// Those that look into no argument.
-    blind: PolicySet,
-    /// The others, by id.
-    looking: Vec<String>,
+/// A policy, as it is evaluated.
+#[derive(Debug)]
+struct Rule {
+    id: String,
+    effect: Effect,
+    /// It looks into no argument.
+    blind: bool,
+    /// True if the policy is satisfied.
+    condition: Expr,
 }
 
 /// Which policies to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ask {
     All,
+    /// The permits alone: they tell whether a refusal with obligations is worth anybody's approval.
     Permits,
 }
 
 /// What the policies that apply say.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
-    /// Satisfied permits. Those beside a satisfied forbid are not told apart, as Cedar doesn't: they decided nothing.
+    /// Satisfied permits. Beside a satisfied forbid they decided nothing.
     pub(crate) permits: Vec<String>,
     /// Satisfied forbids.
     pub(crate) forbids: Vec<String>,
@@ -66,49 +70,65 @@ pub(crate) struct Verdict {
 }
 
 impl Selection {
-    /// Sorts policies, each with its JSON form, by every action there is: those of the schema, and typed ones.
+    /// Sorts policies by every action there is: those of the schema, and typed ones.
     pub(crate) fn of(
-        policies: &[(Policy, Value)],
+        policies: &[Policy],
         looks: &HashMap<String, Looks>,
         typed: &Typed,
     ) -> Result<Self, String> {
         let names = Vocabulary::get().ok_or("the schema of this build lacks a name")?;
         let known = Action::ALL.into_iter().filter_map(|action| Some((action, names.action(action)?)));
-        let actions: Vec<(Action, &Entity)> =
-            known.chain(typed.actions().map(|entity| (Action::CallTool, entity))).collect();
+        let actions: Vec<(Kinds, &Entity)> = known
+            .chain(typed.actions().map(|entity| (Action::CallTool, entity)))
+            .map(|(action, entity)| (kinds(action), entity))
+            .collect();
         let mut selection = Self::default();
-        for (policy, json) in policies {
+        for policy in policies {
             let blind = looks.get(AsRef::<str>::as_ref(policy.id())).is_some_and(Looks::blind);
-            let mut shortened: Vec<(Kinds, Policy)> = Vec::new();
-            for (action, entity) in &actions {
-                let kinds = kinds(*action);
-                if !may_be(policy, entity) || is_of_another(policy, kinds) {
+            let plain = without_places(policy)?;
+            // Most actions are on the same types.
+            let mut known: Vec<(Kinds, Arc<Rule>)> = Vec::new();
+            for (kinds, entity) in &actions {
+                if !may_be(policy, entity) || is_of_another(policy, *kinds) {
                     continue;
                 }
-                let known =
-                    shortened.iter().find(|(known, _)| *known == kinds).map(|(_, policy)| policy.clone());
-                let short = known.unwrap_or_else(|| {
-                    let short =
-                        without_settled_scope(policy, json.clone(), kinds).unwrap_or_else(|| policy.clone());
-                    shortened.push((kinds, short.clone()));
-                    short
-                });
-                selection.by_action.entry(entity.uid().clone().into()).or_default().add(short, blind)?;
+                let rule = match known.iter().find(|(known, _)| known == kinds) {
+                    Some((_, rule)) => Arc::clone(rule),
+                    None => {
+                        let rule = Arc::new(Rule {
+                            id: policy.id().to_string(),
+                            effect: policy.effect(),
+                            blind,
+                            condition: condition(&plain, *kinds),
+                        });
+                        known.push((*kinds, Arc::clone(&rule)));
+                        rule
+                    }
+                };
+                let parts = selection.by_action.entry(entity.uid().clone().into()).or_default();
+                match named(policy) {
+                    (None, None) => parts.general.push(rule),
+                    names => parts.named.entry(names).or_default().push(rule),
+                }
             }
         }
         Ok(selection)
     }
 
     /// The policies that can apply to a request: those of the parts that its names choose.
-    fn parts(&self, request: &Request) -> impl Iterator<Item = &Bucket> {
+    fn rules(&self, ask: Ask, request: &Request) -> impl Iterator<Item = &Rule> {
         let parts = request.action().and_then(|action| self.by_action.get(action));
-        let named = parts.filter(|parts| !parts.named.is_empty());
-        let (principal, resource) = (request.principal().cloned(), request.resource().cloned());
-        let names = [(principal.clone(), None), (None, resource.clone()), (principal, resource)];
-        let named = named.into_iter().flat_map(move |parts| {
-            names.clone().into_iter().filter_map(move |names| parts.named.get(&names))
+        let named = parts.filter(|parts| !parts.named.is_empty()).map(|parts| {
+            let (principal, resource) = (request.principal().cloned(), request.resource().cloned());
+            let names = [(principal.clone(), None), (None, resource.clone()), (principal, resource)];
+            names.map(|names| parts.named.get(&names))
         });
-        parts.map(|parts| &parts.general).into_iter().chain(named)
+        let general = parts.map(|parts| &parts.general);
+        let rules = general.into_iter().chain(named.into_iter().flatten().flatten()).flatten();
+        rules.map(AsRef::as_ref).filter(move |rule: &&Rule| match ask {
+            Ask::All => true,
+            Ask::Permits => rule.effect == Effect::Permit,
+        })
     }
 
     /// Asks the policies that are certain whatever the arguments are, and tells of the others by id. Those that look into no
@@ -120,21 +140,13 @@ impl Selection {
         entities: &Entities,
         certain: impl Fn(&str) -> bool,
     ) -> (Verdict, Vec<&str>) {
+        let evaluator = evaluator(request, entities);
         let (mut verdict, mut open) = (Verdict::default(), Vec::new());
-        for bucket in self.parts(request) {
-            match ask {
-                Ask::All => verdict.add(request, &bucket.blind, entities),
-                Ask::Permits => {
-                    let permits = bucket.blind.policies().filter(|policy| policy.effect() == Effect::Permit);
-                    permits.for_each(|policy| verdict.add_one(request, policy.clone(), entities));
-                }
-            }
-            for id in &bucket.looking {
-                match bucket.get(ask).policy(&PolicyId::new(id)) {
-                    Some(policy) if certain(id) => verdict.add_one(request, policy.clone(), entities),
-                    Some(_) => open.push(id.as_str()),
-                    None => {}
-                }
+        for rule in self.rules(ask, request) {
+            if rule.blind || certain(&rule.id) {
+                verdict.add(rule, &evaluator);
+            } else {
+                open.push(rule.id.as_str());
             }
         }
         (verdict, open)
@@ -142,9 +154,10 @@ impl Selection {
 
     /// Asks every policy that can apply.
     pub(crate) fn ask(&self, ask: Ask, request: &Request, entities: &Entities) -> Verdict {
+        let evaluator = evaluator(request, entities);
         let mut verdict = Verdict::default();
-        for bucket in self.parts(request) {
-            verdict.add(request, bucket.get(ask), entities);
+        for rule in self.rules(ask, request) {
+            verdict.add(rule, &evaluator);
         }
         verdict.permits.sort();
         verdict.forbids.sort();
@@ -153,63 +166,34 @@ impl Selection {
     }
 }
 
-impl Parts {
-    fn add(&mut self, policy: Policy, blind: bool) -> Result<(), String> {
-        let bucket = match named(&policy) {
-            (None, None) => &mut self.general,
-            names => self.named.entry(names).or_default(),
-        };
-        if policy.effect() == Effect::Permit {
-            bucket.permits.add(policy.clone()).map_err(|error| error.to_string())?;
-        }
-        if blind {
-            bucket.blind.add(policy.clone()).map_err(|error| error.to_string())?;
-        } else {
-            bucket.looking.push(policy.id().to_string());
-        }
-        bucket.all.add(policy).map_err(|error| error.to_string())
-    }
-}
-
-impl Bucket {
-    fn get(&self, ask: Ask) -> &PolicySet {
-        match ask {
-            Ask::All => &self.all,
-            Ask::Permits => &self.permits,
-        }
-    }
+fn evaluator<'e>(request: &Request, entities: &'e Entities) -> Evaluator<'e> {
+    let request: &ast::Request = request.as_ref();
+    Evaluator::new(request.clone(), entities.as_ref(), Extensions::all_available())
 }
 
 impl Verdict {
-    pub(crate) fn add_one(&mut self, request: &Request, policy: Policy, entities: &Entities) {
-        match PolicySet::from_policies([policy]) {
-            Ok(policies) => self.add(request, &policies, entities),
-            Err(error) => self.errors.push(error.to_string()),
-        }
-    }
-
-    fn add(&mut self, request: &Request, policies: &PolicySet, entities: &Entities) {
-        if policies.is_empty() {
-            return;
-        }
-        let response = Authorizer::new().is_authorized(request, policies, entities);
-        let satisfied = match response.decision() {
-            cedar_policy::Decision::Allow => &mut self.permits,
-            cedar_policy::Decision::Deny => &mut self.forbids,
+    fn add(&mut self, rule: &Rule, evaluator: &Evaluator<'_>) {
+        let satisfied = match evaluator.interpret(&rule.condition, &ast::SlotEnv::new()) {
+            Ok(ast::Value { value: ValueKind::Lit(Literal::Bool(satisfied)), .. }) => Ok(satisfied),
+            Ok(_) => Err("its condition is neither true nor false".to_owned()),
+            Err(error) => Err(error.to_string()),
         };
-        let diagnostics = response.diagnostics();
-        satisfied.extend(diagnostics.reason().map(|id| AsRef::<str>::as_ref(id).to_owned()));
-        self.errors.extend(diagnostics.errors().map(ToString::to_string));
+        match (satisfied, rule.effect) {
+            (Ok(true), Effect::Permit) => self.permits.push(rule.id.clone()),
+            (Ok(true), Effect::Forbid) => self.forbids.push(rule.id.clone()),
+            (Ok(false), _) => {}
+            (Err(why), _) => self.errors.push(format!("error while evaluating policy `{}`: {why}", rule.id)),
+        }
     }
 }
 
 /// Whether some permit is of calls and not of lists: then a tool may be called that no permit lists.
-pub(crate) fn permits_unlisted_calls(policies: &[(Policy, Value)], typed: &Typed) -> bool {
+pub(crate) fn permits_unlisted_calls(policies: &[Policy], typed: &Typed) -> bool {
     let Some(names) = Vocabulary::get() else { return true };
     let (call, list) = (names.action(Action::CallTool), names.action(Action::ListTool));
     let calls: Vec<&Entity> = call.into_iter().chain(typed.actions()).collect();
-    let permits = policies.iter().filter(|(policy, _)| policy.effect() == Effect::Permit);
-    permits.into_iter().any(|(policy, _)| {
+    let mut permits = policies.iter().filter(|policy| policy.effect() == Effect::Permit);
+    permits.any(|policy| {
         calls.iter().any(|call| may_be(policy, call)) && !list.is_some_and(|list| may_be(policy, list))
     })
 }
@@ -268,20 +252,33 @@ fn kinds(action: Action) -> Kinds {
     (principal, resource)
 }
 
-/// The policy with those parts of its scope taken out that hold for every request of an action on this type: the action,
+/// The policy without the places in its text that expressions carry: the evaluator would copy one with every value.
+fn without_places(policy: &Policy) -> Result<ast::Policy, String> {
+    let core: &ast::Policy = policy.as_ref();
+    let plain = est::Policy::from(core.clone());
+    plain.try_into_ast_policy(Some(core.id().clone())).map_err(|error| error.to_string())
+}
+
+/// The condition of a policy, without those parts of its scope that hold for every request of an action on this type: the action,
 /// and the type of principal and resource. A list of six actions costs more to evaluate than the rest of a policy.
-fn without_settled_scope(policy: &Policy, mut json: Value, (principal, resource): Kinds) -> Option<Policy> {
-    let any = serde_json::json!({ "op": "All" });
-    json.as_object_mut()?.insert("action".to_owned(), any.clone());
-    for (part, kind) in [("principal", Some(principal)), ("resource", resource)] {
-        let Some(kind) = kind else { continue };
-        let scope = json.get_mut(part)?;
-        // `is` alone: `is ... in` says more than the type.
-        if *scope == serde_json::json!({ "op": "is", "entity_type": kind }) {
-            *scope = any.clone();
-        }
+fn condition(policy: &ast::Policy, (principal, resource): Kinds) -> Expr {
+    let (principals, resources) = (policy.principal_constraint(), policy.resource_constraint());
+    let principal = (!is_settled(principals.as_inner(), Some(principal))).then(|| principals.as_expr());
+    let resource = (!is_settled(resources.as_inner(), resource)).then(|| resources.as_expr());
+    let conditions = [principal, resource, policy.non_scope_constraints().cloned()];
+    let all = conditions.into_iter().flatten().rev().reduce(|rest, first| Expr::and(first, rest));
+    all.unwrap_or_else(|| Expr::val(true))
+}
+
+/// Whether this part of a scope holds for everything of this type. `is ... in` says more than the type.
+fn is_settled(scope: &PrincipalOrResourceConstraint, kind: Option<&str>) -> bool {
+    match scope {
+        PrincipalOrResourceConstraint::Any => true,
+        PrincipalOrResourceConstraint::Is(of) => kind.is_some_and(|kind| of.to_string() == kind),
+        PrincipalOrResourceConstraint::In(_)
+        | PrincipalOrResourceConstraint::Eq(_)
+        | PrincipalOrResourceConstraint::IsIn(..) => false,
     }
-    Policy::from_json(Some(policy.id().clone()), json).ok()
 }
 
 #[cfg(test)]
@@ -290,21 +287,22 @@ mod tests {
 
     #[test]
     fn what_is_settled_is_taken_out_and_no_more() {
-        let short = |text: &str, action| {
+        let left = |text: &str, action| {
             let policy = Policy::parse(Some(cedar_policy::PolicyId::new("x")), text).unwrap();
-            let short = without_settled_scope(&policy, policy.to_json().unwrap(), kinds(action)).unwrap();
-            assert_eq!(short.annotation("advice"), Some("kept"));
-            let json = short.to_json().unwrap();
-            ["principal", "action", "resource"].map(|part| json[part]["op"].as_str().unwrap().to_owned())
+            condition(&without_places(&policy).unwrap(), kinds(action)).to_string()
         };
         let head =
             "@advice(\"kept\") forbid (principal is Ambit::Agent, action == Ambit::Action::\"callTool\",";
-        let tool = format!("{head} resource is Ambit::Tool) when {{ true }};");
-        assert_eq!(short(&tool, Action::CallTool), ["All", "All", "All"]);
-        assert_eq!(short(&tool, Action::GetPrompt), ["All", "All", "is"]);
+        let tool =
+            format!("{head} resource is Ambit::Tool) when {{ context has x }} unless {{ context has y }};");
+        let rest = "(context has x) && (!(context has y))";
+        assert_eq!(left(&tool, Action::CallTool), rest);
+        assert_eq!(left(&tool, Action::GetPrompt), format!("(resource is Ambit::Tool) && ({rest})"));
         let below = format!("{head} resource is Ambit::Tool in Ambit::McpServer::\"a\");");
-        assert_eq!(short(&below, Action::CallTool), ["All", "All", "is"]);
+        let within = "(resource is Ambit::Tool) && (resource in Ambit::McpServer::\"a\")";
+        assert_eq!(left(&below, Action::CallTool), within);
         let named = format!("{head} resource == Ambit::Tool::\"a/b\");");
-        assert_eq!(short(&named, Action::CallTool), ["All", "All", "=="]);
+        assert_eq!(left(&named, Action::CallTool), "resource == Ambit::Tool::\"a/b\"");
+        assert_eq!(left(&format!("{head} resource);"), Action::CallTool), "true");
     }
 }

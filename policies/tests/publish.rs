@@ -175,7 +175,11 @@ fn plain_calls_only_is_said_where_there_are_typed_ones() {
 
 #[test]
 fn an_owner_is_a_name_only() {
-    for look in ["principal.owner.email like \"*@acme.test\"", "principal.owner in Ambit::Org::\"a\""] {
+    for look in [
+        "principal.owner is Ambit::User in Ambit::Team::\"eng\"",
+        "principal.owner.email like \"*@acme.test\"",
+        "principal.owner in Ambit::Org::\"a\"",
+    ] {
         refused(&when(&format!("principal has owner && {look}")), 1, 1, "only the name is known");
     }
     let hidden = "principal has owner && context.call has user && \
