@@ -57,6 +57,7 @@ async fn suite(host: Host) {
     step("a draft on trial", shadow(&scene)).await;
     step("three views of why", why(&scene)).await;
     step("a pin and its difference", pin(&scene)).await;
+    step("allowed by a click", by_a_click(&scene)).await;
     step("names are no code", names(&scene)).await;
 }
 
@@ -396,6 +397,35 @@ async fn pin(scene: &Scene) {
     assert_eq!(found["state"], "changed");
     let change = json!([{ "at": "/description", "approved": "acts", "now": "acts, and mails you" }]);
     assert_eq!(found["changes"], change);
+}
+
+/// What an agent sends goes into a policy made by a click as data, and never out of its quotes.
+async fn by_a_click(scene: &Scene) {
+    let Scene { author, auditor, operator, agent, .. } = scene;
+    // Something must look into the argument for it to be on record.
+    let looks = "@id(\"looks\")\npermit (\n  principal == Ambit::Agent::\"nobody\",\n  action in Ambit::Action::\"callTool\",\n  resource\n)\n\
+                 when { context.args.hasTag(\"text\") && context.args.getTag(\"text\") == \"x\" };\n";
+    operator.publish(looks).await;
+    for said in [
+        "plain",
+        "a\"}; permit (principal, action, resource); //",
+        "line\nbreak \\ 'q'",
+        "\u{1f98a}\u{202e}\u{2028}\u{0}",
+    ] {
+        let refused = echo(agent, json!(said)).await;
+        assert!(is_unknown(&refused), "{refused}");
+        let event = refused["error"]["data"]["reference"].clone();
+        let (status, _) = auditor.ask(Method::POST, "/policies/allow", json!({ "event": event })).await;
+        assert_eq!(status, StatusCode::FORBIDDEN);
+        author.must(Method::POST, "/policies/allow", json!({ "event": event })).await;
+        assert!(echoed(&echo(agent, json!(said)).await), "{said:?} is allowed now");
+        assert!(is_unknown(&echo(agent, json!(format!("{said}!"))).await), "and nothing but it");
+        assert!(is_unknown(&agent.call("add", json!({ "a": 1, "b": 2 })).await));
+    }
+    let again = author
+        .ask(Method::POST, "/policies/allow", json!({ "event": "evt_00000000000000000000000000" }))
+        .await;
+    assert_eq!(again.0, StatusCode::NOT_FOUND);
 }
 
 /// Names of people, teams and agents go into policies as data, and never out of their quotes.

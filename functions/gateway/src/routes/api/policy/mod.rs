@@ -1,5 +1,6 @@
 //! The organisation's policies: what there is, what there was, what is proposed, what is on trial.
 
+mod allow;
 mod draft;
 mod proposals;
 mod publish;
@@ -35,6 +36,7 @@ pub(super) async fn dispatch<P: Platform>(
         (&Method::GET, []) => get(desk).await,
         (&Method::PUT, []) => publish::publish(desk, body).await,
         (&Method::POST, ["check"]) => draft::check(desk, body).await,
+        (&Method::POST, ["allow"]) => allow::allow(desk, body).await,
         (&Method::GET, ["history"]) => history(desk).await,
         (&Method::GET, ["sets", hash]) => set(desk, hash).await,
         (&Method::POST, ["rollback"]) => publish::rollback(desk, body).await,

@@ -59,7 +59,8 @@ pub(super) async fn rollback<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) -> R
     go(desk, draft, None, format!("back to version {to}"), break_glass).await
 }
 
-async fn go<P: Platform>(
+/// Publishes a draft, or proposes it.
+pub(super) async fn go<P: Platform>(
     desk: &Desk<'_, P>,
     draft: Draft,
     replaces: Option<Sha256Hex>,
