@@ -410,7 +410,7 @@ async fn by_a_click(scene: &Scene) {
         "plain",
         "a\"}; permit (principal, action, resource); //",
         "line\nbreak \\ 'q'",
-        "\u{1f98a}\u{202e}\u{2028}\u{0}",
+        "caf\u{e9} \u{2028}\u{0}",
     ] {
         let refused = echo(agent, json!(said)).await;
         assert!(is_unknown(&refused), "{refused}");
@@ -422,6 +422,10 @@ async fn by_a_click(scene: &Scene) {
         assert!(is_unknown(&echo(agent, json!(format!("{said}!"))).await), "and nothing but it");
         assert!(is_unknown(&agent.call("add", json!({ "a": 1, "b": 2 })).await));
     }
+    // Text that shows itself otherwise than it is read: Cedar warns of it, so no policy may hold it.
+    let refused = echo(agent, json!("txt.\u{202e}exe")).await;
+    let event = json!({ "event": refused["error"]["data"]["reference"] });
+    assert_eq!(author.ask(Method::POST, "/policies/allow", event).await.0, StatusCode::CONFLICT);
     let again = author
         .ask(Method::POST, "/policies/allow", json!({ "event": "evt_00000000000000000000000000" }))
         .await;
