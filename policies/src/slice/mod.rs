@@ -83,9 +83,10 @@ pub(crate) fn build_as(
 
 /// What the grants of a request's agent are held against.
 pub(crate) fn with_reach<T>(request: &DecisionRequest, then: impl FnOnce(Reach<'_>) -> T) -> T {
-    let tool: Option<&ToolFacts> = match &request.resource {
-        ResourceFacts::Connection(_) => request.context.tool.as_deref(),
-        other => other.tool(),
+    let tool: Option<&ToolFacts> = if request.action == Action::UseConnection {
+        request.context.tool.as_deref()
+    } else {
+        request.resource.tool()
     };
     let server = tool.map(|tool| &tool.server).or(request.resource.server());
     then(Reach { server, tools: tool.as_slice() })
