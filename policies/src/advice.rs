@@ -222,10 +222,10 @@ fn as_policy(
         ("Ambit::Prompt", "prompts", ["getPrompt", "listPrompt"]),
         ("Ambit::Resource", "resources", ["readResource", "listResource"]),
     ] {
-        let of_kind = |resource: &ResourceFacts| match resource {
-            ResourceFacts::Prompt(_) => kind == "Ambit::Prompt",
-            ResourceFacts::Resource(_) => kind == "Ambit::Resource",
-            _ => false,
+        let of_kind = |resource: &ResourceFacts| {
+            let prompt = matches!(resource, ResourceFacts::Prompt(_));
+            let read = matches!(resource, ResourceFacts::Resource(_));
+            (prompt && kind == "Ambit::Prompt") || (read && kind == "Ambit::Resource")
         };
         let needed = |resource: &ResourceFacts| {
             resource.server().is_some_and(|server| grants.servers.contains(&server.name))

@@ -82,11 +82,11 @@ impl Actions {
 fn part_covers(wide: &Part, narrow: &Part) -> bool {
     match (wide, narrow) {
         (Part::Any, _) => true,
-        (Part::Eq(wide), Part::Eq(narrow)) => wide == narrow,
         (Part::Is(wide), Part::Is(narrow) | Part::IsIn(narrow, _)) => wide == narrow,
         (Part::Is(wide), Part::Eq(narrow)) => wide == narrow.type_name(),
         // Whatever is, is in itself.
-        (Part::In(wide), Part::Eq(narrow) | Part::In(narrow) | Part::IsIn(_, narrow)) => wide == narrow,
+        (Part::Eq(wide), Part::Eq(narrow))
+        | (Part::In(wide), Part::Eq(narrow) | Part::In(narrow) | Part::IsIn(_, narrow)) => wide == narrow,
         (Part::IsIn(wide_kind, wide), Part::IsIn(narrow_kind, narrow)) => {
             wide_kind == narrow_kind && wide == narrow
         }

@@ -75,9 +75,8 @@ pub(super) fn findings(inventory: &Inventory, written: &Written<'_>) -> Vec<Find
     for (_, policy, file) in &written.policies {
         let inner: &cedar_policy_core::ast::Policy = policy.as_ref();
         let whole = inner.condition();
-        let named = whole.subexpressions().filter_map(|expression| match expression.expr_kind() {
-            ExprKind::Lit(Literal::EntityUID(uid)) => Some(uid),
-            _ => None,
+        let named = whole.subexpressions().filter_map(|expression| {
+            if let ExprKind::Lit(Literal::EntityUID(uid)) = expression.expr_kind() { Some(uid) } else { None }
         });
         for uid in named {
             let Some(message) = known.complaint(uid) else { continue };

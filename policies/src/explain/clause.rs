@@ -68,10 +68,8 @@ impl<'e> Facts<'e> {
     }
 
     fn holds(&self, expression: &Expr) -> Option<bool> {
-        match self.value(expression)?.value {
-            ValueKind::Lit(Literal::Bool(holds)) => Some(holds),
-            _ => None,
-        }
+        let value = self.value(expression)?.value;
+        if let ValueKind::Lit(Literal::Bool(holds)) = value { Some(holds) } else { None }
     }
 
     fn saw(&self, clause: &Clause) -> Vec<Saw> {
@@ -82,20 +80,7 @@ impl<'e> Facts<'e> {
 
     /// The facts that an expression looks at: attributes and tags, each whole.
     fn look(&self, expression: &Expr, saw: &mut Vec<Saw>) {
-        let fact = match expression.expr_kind() {
-            ExprKind::GetAttr { .. } | ExprKind::BinaryApp { op: BinaryOp::GetTag, .. } => {
-                Some(expression.clone())
-            }
-            ExprKind::HasAttr { expr, attr } => Some(Expr::get_attr(expr.as_ref().clone(), attr.clone())),
-            ExprKind::ExtHasAttr { expr, attrs } => Some(
-                attrs.iter().fold(expr.as_ref().clone(), |expr, attr| Expr::get_attr(expr, attr.clone())),
-            ),
-            ExprKind::BinaryApp { op: BinaryOp::HasTag, arg1, arg2 } => {
-                Some(Expr::get_tag(arg1.as_ref().clone(), arg2.as_ref().clone()))
-            }
-            _ => None,
-        };
-        match fact {
+        match fact(expression) {
             Some(fact) => {
                 let what = fact.to_string();
                 if !saw.iter().any(|seen| seen.what == what) {
@@ -105,6 +90,24 @@ impl<'e> Facts<'e> {
             }
             None => children(expression).into_iter().for_each(|child| self.look(child, saw)),
         }
+    }
+}
+
+/// The attribute or tag that an expression takes, or asks for.
+fn fact(expression: &Expr) -> Option<Expr> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other kind of expression takes no attribute")]
+    match expression.expr_kind() {
+        ExprKind::GetAttr { .. } | ExprKind::BinaryApp { op: BinaryOp::GetTag, .. } => {
+            Some(expression.clone())
+        }
+        ExprKind::HasAttr { expr, attr } => Some(Expr::get_attr(expr.as_ref().clone(), attr.clone())),
+        ExprKind::ExtHasAttr { expr, attrs } => {
+            Some(attrs.iter().fold(expr.as_ref().clone(), |expr, attr| Expr::get_attr(expr, attr.clone())))
+        }
+        ExprKind::BinaryApp { op: BinaryOp::HasTag, arg1, arg2 } => {
+            Some(Expr::get_tag(arg1.as_ref().clone(), arg2.as_ref().clone()))
+        }
+        _ => None,
     }
 }
 
@@ -118,6 +121,10 @@ fn shortened(text: &str) -> String {
 }
 
 fn children(expression: &Expr) -> Vec<&Expr> {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the rest are leaves, or facts and so looked at whole"
+    )]
     match expression.expr_kind() {
         ExprKind::If { test_expr, then_expr, else_expr } => vec![test_expr, then_expr, else_expr],
         ExprKind::And { left, right } | ExprKind::Or { left, right } => vec![left, right],

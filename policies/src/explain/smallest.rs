@@ -115,24 +115,24 @@ fn entity(uid: &EntityUID) -> Value {
     json!({ "type": uid.entity_type().to_string(), "id": id })
 }
 
-fn attribute(of: Value, name: &str) -> Value {
+fn attribute(of: &Value, name: &str) -> Value {
     json!({ ".": { "left": of, "attr": name } })
 }
 
-fn has(of: Value, name: &str) -> Value {
+fn has(of: &Value, name: &str) -> Value {
     json!({ "has": { "left": of, "attr": name } })
 }
 
-fn equal(left: Value, right: Value) -> Value {
+fn equal(left: &Value, right: &Value) -> Value {
     json!({ "==": { "left": left, "right": right } })
 }
 
-fn not(clause: Value) -> Value {
+fn not(clause: &Value) -> Value {
     json!({ "!": { "arg": clause } })
 }
 
 fn context(name: &str) -> Value {
-    attribute(json!({ "Var": "context" }), name)
+    attribute(&json!({ "Var": "context" }), name)
 }
 
 /// On whose behalf.
@@ -140,14 +140,14 @@ fn person(request: &DecisionRequest) -> Option<Value> {
     if !request.action.is_of_agents() {
         return None;
     }
-    let call = || context("call");
+    let call = &context("call");
     Some(match &request.context.user {
         Some(user) => {
             let user =
                 json!({ "Value": { "__entity": { "type": "Ambit::User", "id": user.name.as_str() } } });
-            json!({ "&&": { "left": has(call(), "user"), "right": equal(attribute(call(), "user"), user) } })
+            json!({ "&&": { "left": has(call, "user"), "right": equal(&attribute(call, "user"), &user) } })
         }
-        None => not(has(call(), "user")),
+        None => not(&has(call, "user")),
     })
 }
 
@@ -182,10 +182,10 @@ fn untyped(set: &CompiledSet, request: &DecisionRequest) -> Vec<Value> {
     let tag = |operation: &str, name: &str| json!({ operation: { "left": context("args"), "right": { "Value": name } } });
     let clauses = values.into_iter().map(|(name, text)| match text {
         Some(text) => {
-            let is = equal(tag("getTag", name), json!({ "Value": text }));
+            let is = equal(&tag("getTag", name), &json!({ "Value": text }));
             json!({ "&&": { "left": tag("hasTag", name), "right": is } })
         }
-        None => not(tag("hasTag", name)),
+        None => not(&tag("hasTag", name)),
     });
     clauses.collect()
 }
@@ -210,13 +210,13 @@ fn pin(
     value: Option<&Value>,
     clauses: &mut Vec<Value>,
 ) -> Option<()> {
-    let member = attribute(record.clone(), name);
+    let member = attribute(record, name);
     let Some(value) = value.filter(|value| !value.is_null() || field.kind.takes_null()) else {
-        clauses.push(not(has(record.clone(), name)));
+        clauses.push(not(&has(record, name)));
         return Some(());
     };
     if !field.required {
-        clauses.push(has(record.clone(), name));
+        clauses.push(has(record, name));
     }
     match &field.kind {
         Type::Record(fields) => {
@@ -229,9 +229,15 @@ fn pin(
         }
         // One of several types: what was chosen has no name that a policy could be sure of.
         Type::Choice(_) => return None,
-        kind => {
+        kind @ (Type::String
+        | Type::Long
+        | Type::Bool
+        | Type::Extension(_)
+        | Type::Set(_)
+        | Type::Enum(..)
+        | Type::Null) => {
             let value = CedarValueJson::from_value(kind.read(value).ok()?).ok()?;
-            clauses.push(equal(member, json!({ "Value": value })));
+            clauses.push(equal(&member, &json!({ "Value": value })));
         }
     }
     Some(())

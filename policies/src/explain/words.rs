@@ -40,7 +40,7 @@ pub(super) fn way_out(decision: &Decision, request: &DecisionRequest, near: &[Re
         ways.extend(decision.advice.iter().map(|word| advice(word)));
     }
     if decision.errors.is_empty() && decision.policies.is_empty() {
-        ways.extend(grant(request));
+        ways.push(grant(request));
         if near.iter().any(|reading| reading.scope_missed.is_empty() && !reading.id.starts_with("p-grants")) {
             ways.push("or call it as one of the policies that nearly permit it would have it".to_owned());
         }
@@ -77,24 +77,24 @@ fn advice(word: &str) -> String {
     }
 }
 
-fn grant(request: &DecisionRequest) -> Option<String> {
-    match (&request.principal, request.resource.tool(), request.action) {
-        (Principal::Agent(agent), Some(tool), Action::CallTool | Action::ListTool) => Some(format!(
-            "grant it plainly (`PUT .../agents/{}/grants/tool/{}`), or by a policy such as the smallest permit",
-            agent.name,
-            tool_id(tool)
-        )),
-        (Principal::Agent(agent), None, _) if request.resource.server().is_some() => {
-            let server = request.resource.server().map(|server| server.name.to_string()).unwrap_or_default();
-            Some(format!(
-                "grant the server (`PUT .../agents/{}/grants/server/{server}`), or this alone by the smallest permit",
-                agent.name
-            ))
+fn grant(request: &DecisionRequest) -> String {
+    match (&request.principal, request.resource.tool(), request.resource.server()) {
+        (Principal::User(user), ..) => {
+            format!("give `{}` a role that may do this, or permit it as the smallest permit does", user.name)
         }
-        (Principal::User(user), ..) => Some(format!(
-            "give `{}` a role that may do this, or permit it as the smallest permit does",
-            user.name
-        )),
-        _ => Some("permit it, as the smallest permit does".to_owned()),
+        (Principal::Agent(agent), Some(tool), _)
+            if matches!(request.action, Action::CallTool | Action::ListTool) =>
+        {
+            format!(
+                "grant it plainly (`PUT .../agents/{}/grants/tool/{}`), or by a policy such as the smallest permit",
+                agent.name,
+                tool_id(tool)
+            )
+        }
+        (Principal::Agent(agent), None, Some(server)) => format!(
+            "grant the server (`PUT .../agents/{}/grants/server/{}`), or this alone by the smallest permit",
+            agent.name, server.name
+        ),
+        (Principal::Agent(_), ..) => "permit it, as the smallest permit does".to_owned(),
     }
 }
