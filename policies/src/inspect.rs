@@ -295,10 +295,8 @@ fn is_of_context(node: &Value, name: &str) -> bool {
 /// The argument that `context.input.x` or `context.input has x` looks into.
 fn input_member(node: &Value) -> Option<&str> {
     let access = node.get(".").or_else(|| node.get("has"))?;
-    let first = match access.get("attr")? {
-        Value::Array(path) => path.first()?,
-        attribute => attribute,
-    };
+    let attribute = access.get("attr")?;
+    let first = attribute.as_array().map_or(Some(attribute), |path| path.first())?;
     is_input(access.get("left")?).then(|| first.as_str()).flatten()
 }
 

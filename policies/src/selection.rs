@@ -92,18 +92,17 @@ impl Selection {
                 if !may_be(policy, entity) || is_of_another(policy, *kinds) {
                     continue;
                 }
-                let rule = match known.iter().find(|(known, _)| known == kinds) {
-                    Some((_, rule)) => Arc::clone(rule),
-                    None => {
-                        let rule = Arc::new(Rule {
-                            id: policy.id().to_string(),
-                            effect: policy.effect(),
-                            blind,
-                            condition: condition(&plain, *kinds),
-                        });
-                        known.push((*kinds, Arc::clone(&rule)));
-                        rule
-                    }
+                let rule = if let Some((_, rule)) = known.iter().find(|(known, _)| known == kinds) {
+                    Arc::clone(rule)
+                } else {
+                    let rule = Arc::new(Rule {
+                        id: policy.id().to_string(),
+                        effect: policy.effect(),
+                        blind,
+                        condition: condition(&plain, *kinds),
+                    });
+                    known.push((*kinds, Arc::clone(&rule)));
+                    rule
                 };
                 let parts = selection.by_action.entry(entity.uid().clone().into()).or_default();
                 match named(policy) {

@@ -43,7 +43,13 @@ impl Type {
         match self {
             Self::Choice(choices) => choices.values().any(Self::takes_null),
             Self::Null => true,
-            _ => false,
+            Self::String
+            | Self::Long
+            | Self::Bool
+            | Self::Extension(_)
+            | Self::Set(_)
+            | Self::Record(_)
+            | Self::Enum(..) => false,
         }
     }
 

@@ -171,8 +171,6 @@ pub fn server_of(resource: &mut ResourceFacts) -> &mut ServerFacts {
 }
 
 pub fn tool_of(request: &mut DecisionRequest) -> &mut ToolFacts {
-    match &mut request.resource {
-        ResourceFacts::Tool(tool) => tool,
-        _ => panic!("no tool"),
-    }
+    let ResourceFacts::Tool(tool) = &mut request.resource else { panic!("no tool") };
+    tool
 }
