@@ -6,6 +6,7 @@
 
 #![allow(clippy::panic, reason = "a benchmark that cannot start says why")]
 
+use std::fmt::Write as _;
 use std::thread;
 use std::time::Duration;
 
@@ -21,15 +22,15 @@ mod facts;
 const EVENTS: usize = 100_000;
 
 fn set(own: usize) -> CompiledSet {
-    let text: String = (0..own)
-        .map(|index| {
-            format!(
-                "@id(\"own-{index}\") permit (principal == Ambit::Agent::\"agent{index}\", action in \
-                 Ambit::Action::\"callTool\", resource in Ambit::McpServer::\"github\") when {{ \
-                 context.args.hasTag(\"repo\") && context.args.getTag(\"repo\") like \"acme/{index}*\" }};\n"
-            )
-        })
-        .collect();
+    let mut text = String::new();
+    for index in 0..own {
+        let _ = writeln!(
+            text,
+            "@id(\"own-{index}\") permit (principal == Ambit::Agent::\"agent{index}\", action in \
+             Ambit::Action::\"callTool\", resource in Ambit::McpServer::\"github\") when {{ \
+             context.args.hasTag(\"repo\") && context.args.getTag(\"repo\") like \"acme/{index}*\" }};"
+        );
+    }
     let source = PolicySource::with_built_in(vec![SourceFile::new("own.cedar", text)]);
     compile(&source).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -72,7 +73,9 @@ fn replay(draft: &CompiledSet, sets: &Sets, lines: &[String], memo: bool, thread
                 scope.spawn(move || {
                     let replay = Replay::new(draft, sets);
                     let mut replay = if memo { replay } else { replay.without_memo() };
-                    lines.iter().for_each(|line| replay.line(line));
+                    for line in lines {
+                        replay.line(line);
+                    }
                     replay.report()
                 })
             })

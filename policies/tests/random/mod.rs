@@ -71,7 +71,7 @@ impl Random {
     /// A few policies about calls of `github/create_issue`.
     pub fn policies(&mut self) -> String {
         let mut text = String::new();
-        for index in 0..1 + self.below(4) {
+        for index in 0..=self.below(4) {
             let permit = self.chance(60);
             let typed = self.chance(40);
             let effect = if permit { "permit" } else { "forbid" };
@@ -117,7 +117,7 @@ impl Random {
         }
         match self.below(4) {
             0 => request.context.user = None,
-            1 => request.context.user.as_mut().unwrap().email = "a".to_owned(),
+            1 => "a".clone_into(&mut request.context.user.as_mut().unwrap().email),
             _ => {}
         }
         for name in ["a", "b", "c"] {
