@@ -35,6 +35,9 @@ impl Bench {
     }
 
     /// Lays out that many jobs, each with facts of its own.
+    ///
+    /// # Panics
+    /// If no workload is chosen.
     pub fn lay_out(&mut self, count: usize) {
         self.jobs = (0..count).filter_map(|_| self.source.as_ref().map(|make| make())).collect();
         assert_eq!(self.jobs.len(), count, "a workload is chosen");
