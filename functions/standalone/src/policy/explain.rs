@@ -44,20 +44,19 @@ pub(crate) struct Explain {
     /// The organisation that the event is of.
     #[arg(long, env = "AMBIT_ORG")]
     pub(crate) org: Option<String>,
-    /// A file with your key for the management API; or put the key into AMBIT_KEY.
+    /// A file with your key for the management API; or put the key into `AMBIT_KEY`.
     #[arg(long, env = "AMBIT_KEY_FILE")]
     pub(crate) key_file: Option<PathBuf>,
 }
 
 pub(crate) fn run(options: &Explain) -> Result<ExitCode, Failure> {
-    let explanation = match options.request.strip_prefix("evt_") {
-        Some(_) => of_event(options)?,
-        None => {
-            let directory = PolicyDirectory::read(options.dir.as_deref().unwrap_or(Path::new(".")))?;
-            let set = directory.compile()?;
-            let (request, given) = request(&directory, &set, read(&options.request)?)?;
-            explain(&set, &request, given.as_ref())
-        }
+    let explanation = if options.request.starts_with("evt_") {
+        of_event(options)?
+    } else {
+        let directory = PolicyDirectory::read(options.dir.as_deref().unwrap_or(Path::new(".")))?;
+        let set = directory.compile()?;
+        let (request, given) = request(&directory, &set, read(&options.request)?)?;
+        explain(&set, &request, given.as_ref())
     };
     if options.json {
         telling::json(&explanation)?;

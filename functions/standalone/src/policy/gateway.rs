@@ -19,7 +19,7 @@ pub(crate) struct At {
     /// The organisation.
     #[arg(long, env = "AMBIT_ORG")]
     pub(crate) org: String,
-    /// A file with your key for the management API; or put the key into AMBIT_KEY.
+    /// A file with your key for the management API; or put the key into `AMBIT_KEY`.
     #[arg(long, env = "AMBIT_KEY_FILE")]
     pub(crate) key_file: Option<PathBuf>,
 }

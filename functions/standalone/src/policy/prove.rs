@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::operate::Failure;
 use crate::policy::directory::{PolicyDirectory, cedar};
-use crate::policy::telling::{count, say};
+use crate::policy::telling::say;
 
 /// Prove what the policies never allow, or show a request that they do allow.
 ///

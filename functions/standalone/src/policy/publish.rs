@@ -84,9 +84,9 @@ pub(crate) fn run(options: &Publish) -> Result<ExitCode, Failure> {
     }
     let answer = gateway.ask(Method::PUT, "/policies", &body)?;
     if options.json {
-        telling::json(&answer)?
+        telling::json(&answer)?;
     } else {
-        telling::say(&outcome(&answer))?
+        telling::say(&outcome(&answer))?;
     }
     Ok(if answer.get("proposal").is_some() { ExitCode::from(WAITS) } else { ExitCode::SUCCESS })
 }

@@ -25,8 +25,8 @@ use crate::operate::Failure;
 pub(crate) struct Records {
     /// File of recorded events, one JSON event a line as `GET .../audit` gives them; `-` for standard input. Without it, they
     /// are fetched from the gateway.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) records: Option<String>,
+    #[arg(long = "records", value_name = "FILE")]
+    pub(crate) file: Option<String>,
     /// Only those not older than this: `90m`, `24h`, `7d`.
     #[arg(long, value_name = "AGE", value_parser = age)]
     pub(crate) since: Option<Duration>,
@@ -40,7 +40,7 @@ pub(crate) struct Records {
     /// The organisation.
     #[arg(long, env = "AMBIT_ORG")]
     pub(crate) org: Option<String>,
-    /// A file with your key for the management API; or put the key into AMBIT_KEY.
+    /// A file with your key for the management API; or put the key into `AMBIT_KEY`.
     #[arg(long, env = "AMBIT_KEY_FILE")]
     pub(crate) key_file: Option<PathBuf>,
 }
@@ -61,7 +61,7 @@ pub(crate) fn age(text: &str) -> Result<Duration, String> {
 impl Records {
     /// Replays them against a draft.
     pub(crate) fn replay(&self, draft: &CompiledSet, dir: &Path) -> Result<Report, Failure> {
-        let gateway = if self.records.is_none() { Some(self.gateway()?) } else { None };
+        let gateway = if self.file.is_none() { Some(self.gateway()?) } else { None };
         let sets = match &gateway {
             Some(gateway) => sets_of(gateway)?,
             None => self.sets(dir)?,
@@ -86,7 +86,7 @@ impl Records {
 
     /// Every line, for whoever looks at them one by one.
     pub(crate) fn each_line(&self, mut line: impl FnMut(&str)) -> Result<(), Failure> {
-        let gateway = if self.records.is_none() { Some(self.gateway()?) } else { None };
+        let gateway = if self.file.is_none() { Some(self.gateway()?) } else { None };
         self.each_block(gateway.as_ref(), &mut |block| {
             block.lines().for_each(&mut line);
             Ok(())
@@ -99,7 +99,7 @@ impl Records {
         gateway: Option<&Gateway>,
         block: &mut dyn FnMut(String) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        match (&self.records, gateway) {
+        match (&self.file, gateway) {
             (Some(file), _) if file == "-" => from_reader(io::stdin().lock(), block),
             (Some(file), _) => {
                 let opened = File::open(file).map_err(|error| format!("`{file}` can't be read: {error}"))?;
@@ -230,7 +230,7 @@ fn on_all_cores(
         };
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let mut progress = Progress::start();
-        let fed = feed(&mut |block| {
+        let ended = feed(&mut |block| {
             progress.at(lines.load(Ordering::Relaxed))?;
             Ok(sender.send(block)?)
         });
@@ -240,7 +240,7 @@ fn on_all_cores(
             report.add(worker.join().map_err(|_| "a thread broke")?);
         }
         progress.end()?;
-        fed.map(|()| report)
+        ended.map(|()| report)
     })
 }
 

@@ -99,7 +99,9 @@ fn line(group: &Group) -> String {
     let event = example.event.as_ref().map(|event| format!("  e.g. {event}")).unwrap_or_default();
     let would = match group.change {
         Change::CannotTell => String::new(),
-        _ => format!(", would be by {}{asks}", by(&example.draft_by)),
+        Change::NewlyAllowed | Change::NewlyDenied | Change::Unchanged => {
+            format!(", would be by {}{asks}", by(&example.draft_by))
+        }
     };
     format!("  {count:>7} x  {who}  {action}  {what}  (was by {}{would}){event}", by(&example.by))
 }

@@ -27,6 +27,7 @@ use crate::operate::Failure;
 /// Exit code: 0 all holds, 1 something does not, 2 the policies or the cases can't be read.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
+#[allow(clippy::doc_link_with_quotes, reason = "that is JSON, for `--help`")]
 pub(crate) struct Test {
     /// Directory of policies.
     #[arg(default_value = ".")]
@@ -156,6 +157,8 @@ fn failure(file: &str, error: &CaseError) -> String {
         CaseError::Decided { case, expected, decided } => {
             format!("FAILED  {file}: {case}\n        expected  {expected}\n        decided   {decided}\n")
         }
-        other => format!("FAILED  {file}: {other}\n"),
+        CaseError::File(_) | CaseError::Pointer { .. } | CaseError::Request { .. } => {
+            format!("FAILED  {file}: {error}\n")
+        }
     }
 }
