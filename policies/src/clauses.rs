@@ -84,6 +84,7 @@ impl Clause {
     }
 
     /// Whether both ask for the same, however it is laid out.
+    #[cfg(feature = "author")]
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.negated == other.negated && self.expression.eq_shape(&other.expression)
     }

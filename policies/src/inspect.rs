@@ -27,6 +27,7 @@ pub(crate) struct Looks {
     /// Evaluating it may fail on facts that pass every check: arithmetic can overflow.
     pub(crate) may_err: bool,
     /// It reads the clock.
+    #[cfg_attr(not(feature = "author"), expect(dead_code, reason = "only replay asks"))]
     pub(crate) clock: bool,
     /// It takes what holds the clock as a whole, or asks whether there is one: then it may read it unnoticed.
     pub(crate) clock_unseen: bool,
