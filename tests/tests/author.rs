@@ -344,7 +344,7 @@ fn a_day_at_a_gateway() {
 
         let denied = last_denial(&operator).await;
         let event: &'static str = Box::leak(denied.into_boxed_str());
-        let told = does(0, &["explain", event]);
+        let told = does(0, &["explain", "--event", event]);
         assert!(told.starts_with("denied by `quiet`"), "{told}");
 
         fs::write(dir.join("mine/quiet.cedar"), "@id(\"quiet\")\nforbid (principal, action, resorce);\n")

@@ -30,9 +30,13 @@ use crate::operate::Failure;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Explain {
-    /// The request; or with --org the event of a gateway's trail, `evt_...`.
-    pub(crate) request: String,
-    /// Directory of policies; by default this one, or for an event of a gateway the policies that decided it.
+    /// The request.
+    #[arg(required_unless_present = "event")]
+    pub(crate) request: Option<String>,
+    /// An event of a gateway's trail, instead: `evt_...`. It is explained by the policies that decided it, or by those of --dir.
+    #[arg(long, conflicts_with = "request", requires = "org")]
+    pub(crate) event: Option<String>,
+    /// Directory of policies; by default this one.
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
     /// Print the explanation as one JSON document.
@@ -50,12 +54,12 @@ pub(crate) struct Explain {
 }
 
 pub(crate) fn run(options: &Explain) -> Result<ExitCode, Failure> {
-    let explanation = if options.request.starts_with("evt_") {
-        of_event(options)?
+    let explanation = if let Some(event) = &options.event {
+        of_event(options, event)?
     } else {
         let directory = PolicyDirectory::read(options.dir.as_deref().unwrap_or(Path::new(".")))?;
         let set = directory.compile()?;
-        let (request, given) = request(&directory, &set, read(&options.request)?)?;
+        let (request, given) = request(&directory, &set, read(options.request.as_deref().unwrap_or("-"))?)?;
         explain(&set, &request, given.as_ref())
     };
     if options.json {
@@ -67,11 +71,11 @@ pub(crate) fn run(options: &Explain) -> Result<ExitCode, Failure> {
 }
 
 /// An event of a gateway's trail, by the policies that decided it, or by those of a directory.
-fn of_event(options: &Explain) -> Result<Explanation, Failure> {
+fn of_event(options: &Explain, event: &str) -> Result<Explanation, Failure> {
     let org = options.org.clone().ok_or("say of which organisation the event is: `--org ORG`")?;
     let at = At { gateway: options.gateway.clone(), org, key_file: options.key_file.clone() };
     let gateway = at.open()?;
-    let event = gateway.get(&format!("/decisions/{}?view=auditor", options.request))?;
+    let event = gateway.get(&format!("/decisions/{event}?view=auditor"))?;
     let decision = event.get("decision").filter(|decision| !decision.is_null());
     let decision =
         decision.ok_or("nothing was decided in this event: it is the outcome of another, or a note")?;

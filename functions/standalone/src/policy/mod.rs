@@ -45,7 +45,8 @@ use crate::operate::Failure;
 ///
 /// Why was that denied: `explain`. Who may do it: `who-can`, `what-can`. What is too much: `advise`.
 ///
-/// Every command ends with 0 if all is well, 1 if it found something wrong, 2 if it could not do its work.
+/// Every command ends with 0 if all is well, 1 if it found something wrong, 2 if it could not do its work. `prove` and `publish`
+/// know one more: see their --help.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Policy {
