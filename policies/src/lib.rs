@@ -11,7 +11,7 @@
 //! | `check` | what else is wrong with an author's files? (feature `author`) |
 //! | [`decision`] | may this agent do this to that, here and now? |
 //! | [`diff`] | how do two sets differ? |
-//! | [`explain`] | why was it decided so, and what would turn it? |
+//! | [`mod@explain`] | why was it decided so, and what would turn it? |
 //! | [`export`] | what is Cedar shown, in the formats of its own tools? |
 //! | [`foresight`] | what is decided for certain, though some arguments are not known yet? |
 //! | `reach` | who can do what, and on which conditions? (feature `author`) |
