@@ -361,3 +361,20 @@ async fn last_denial(operator: &Operator) -> String {
     let denial = trail.iter().rev().find(|event| event["phase"] == "denial" && event["decision"].is_object());
     denial.unwrap()["id"].as_str().unwrap().to_owned()
 }
+
+/// What a newcomer reads first: it checks, its cases hold, its matrix is up to date, and its invariants are proved.
+#[test]
+fn the_example_is_sound() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/example");
+    assert!(says(&example, 0, &["check"]).starts_with("ok"));
+    assert!(says(&example, 0, &["test"]).starts_with("ok: 26 cases, access.txt"));
+    let python = tests::node::folder().join(".venv/bin/python");
+    let proved = Command::new(program("ambit"))
+        .args(["policy", "prove", "."])
+        .env("AMBIT_PROVER_PYTHON", &python)
+        .env_remove("CVC5")
+        .current_dir(&example)
+        .output()
+        .unwrap();
+    assert_eq!(proved.status.code(), Some(0), "{proved:?}");
+}

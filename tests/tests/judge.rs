@@ -8,8 +8,10 @@ use std::process::Command;
 
 use policies::cases::{Case, CaseFile};
 use policies::export::{CedarDocuments, cedar_documents};
-use policies::{CompiledSet, PolicySource, compile, decide};
+use policies::{CompiledSet, PolicySource, SourceFile, compile, decide};
 use schemas::decision::{Decision, DecisionRecord, Effect};
+use schemas::inventory::{Inventory, ToolDefinition};
+use schemas::names::ServerName;
 use tests::programs::tool;
 
 /// What Cedar says.
@@ -43,6 +45,8 @@ impl Court {
     fn judge(&self, documents: &CedarDocuments) -> Judgement {
         self.write("request.json", &documents.request.to_string());
         self.write("entities.json", &documents.entities.to_string());
+        // Of typed arguments the engine is shown those that policies look into: less than the schema wants.
+        let partial = documents.request["context"].get("input").is_some();
         let output = Command::new(tool("cedar"))
             .args([
                 "authorize",
@@ -53,6 +57,7 @@ impl Court {
                 "schema.cedarschema",
             ])
             .args(["--request-json", "request.json", "--entities", "entities.json"])
+            .args(["--request-validation", if partial { "false" } else { "true" }])
             .current_dir(self.folder.path())
             .output()
             .unwrap();
@@ -97,8 +102,39 @@ fn case_files() -> Vec<PathBuf> {
     found
 }
 
-fn decided(set: &CompiledSet, file: &CaseFile, case: &Case) -> DecisionRecord {
-    let request = file.request(case).unwrap();
+/// What a case file is about: the policies, and the names it can use. Cases of a directory of policies are about that directory.
+fn subject(path: &Path, file: &CaseFile) -> (PolicySource, Option<Inventory>) {
+    let directory = path.parent().and_then(Path::parent).unwrap();
+    let inventory = directory.join("inventory.json");
+    if !inventory.is_file() {
+        return (PolicySource::with_built_in(file.policies.clone()).with_tools(file.tools.clone()), None);
+    }
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let of_kind = |folder: &Path, kind: &str| {
+        let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut paths: Vec<PathBuf> =
+            paths.filter(|path| path.extension().is_some_and(|e| e == kind)).collect();
+        paths.sort();
+        paths
+    };
+    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    let files =
+        of_kind(directory, "cedar").iter().map(|path| SourceFile::new(name(path), read(path))).collect();
+    let mut tools = Vec::new();
+    for path in of_kind(&directory.join("tools"), "json") {
+        let server: ServerName = path.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+        let list: serde_json::Value = serde_json::from_str(&read(&path)).unwrap();
+        let definitions = list["tools"].as_array().unwrap().clone();
+        tools.extend(
+            definitions.into_iter().map(|definition| ToolDefinition { server: server.clone(), definition }),
+        );
+    }
+    let inventory = serde_json::from_str(&read(&inventory)).unwrap();
+    (PolicySource::with_built_in(files).with_tools(tools), Some(inventory))
+}
+
+fn decided(set: &CompiledSet, file: &CaseFile, inventory: Option<&Inventory>, case: &Case) -> DecisionRecord {
+    let request = file.request_with(set, inventory, case).unwrap();
     decide(set, request).map_or_else(|denial| denial.record().clone(), |permit| permit.record().clone())
 }
 
@@ -118,11 +154,12 @@ fn cedar_decides_every_case_as_we_do() {
     let (mut judged, mut unasked) = (0, 0);
     for path in case_files() {
         let file = CaseFile::parse(&fs::read_to_string(&path).unwrap()).unwrap();
-        let source = PolicySource::with_built_in(file.policies.clone()).with_tools(file.tools.clone());
+        let (source, inventory) = subject(&path, &file);
         let set = compile(&source).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert_eq!(file.run_with(&set, inventory.as_ref()), [], "{}", path.display());
         let court = Court::new(&source);
         for case in &file.cases {
-            let DecisionRecord { request, decision, .. } = decided(&set, &file, case);
+            let DecisionRecord { request, decision, .. } = decided(&set, &file, inventory.as_ref(), case);
             let Ok(documents) = cedar_documents(&set, &request) else {
                 // Cedar is not asked about facts that do not fit together; then we deny, and say why.
                 assert!(decision.effect == Effect::Deny && !decision.errors.is_empty(), "{}", case.name);
@@ -147,7 +184,7 @@ fn another_decision_is_noticed() {
     let file = CaseFile::parse(&fs::read_to_string(path).unwrap()).unwrap();
     let source = PolicySource::with_built_in(Vec::new());
     let set = compile(&source).unwrap();
-    let record = decided(&set, &file, &file.cases[0]);
+    let record = decided(&set, &file, None, &file.cases[0]);
     let documents = cedar_documents(&set, &record.request).unwrap();
     let mut forbidden = source;
     let everything = "@id(\"nothing\") forbid (principal, action, resource);";
