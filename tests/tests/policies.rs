@@ -56,6 +56,7 @@ async fn suite(host: Host) {
     step("a definition that the policies do not fit", typed_anew(&scene)).await;
     step("a draft on trial", shadow(&scene)).await;
     step("three views of why", why(&scene)).await;
+    step("what a call needs", obliged(&scene)).await;
     step("a pin and its difference", pin(&scene)).await;
     step("allowed by a click", by_a_click(&scene)).await;
     step("names are no code", names(&scene)).await;
@@ -383,6 +384,19 @@ async fn why(scene: &Scene) {
     assert!(owner.to_string().contains("nobody-echoes"), "{owner}");
     let (status, _) = author.ask(Method::GET, "/decisions/evt_00000000000000000000000000", Value::Null).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+async fn obliged(scene: &Scene) {
+    let Scene { operator, agent, .. } = scene;
+    let step_up = "@id(\"step-up\")\n@obligation(\"step_up:mfa\")\nforbid (\n  principal,\n  action in Ambit::Action::\"callTool\",\n  \
+                   resource == Ambit::Tool::\"fixture/echo\"\n)\nunless { context.call.tokenScopes.contains(\"mfa\") };\n";
+    operator.publish(&format!("{PERMIT}\n{step_up}")).await;
+    let told = echo(agent, json!("a")).await;
+    assert_eq!(told["error"]["data"]["code"], "needs", "{told}");
+    assert_eq!(told["error"]["data"]["needs"], json!(["step_up:mfa"]));
+    // Without a permit behind the forbid nobody is told what would not help.
+    operator.publish(step_up).await;
+    assert_eq!(echo(agent, json!("a")).await["error"]["data"]["code"], "not_permitted");
 }
 
 async fn pin(scene: &Scene) {

@@ -17,6 +17,7 @@ use schemas::ids::{EventId, Sha256Hex};
 use schemas::names::{OrgName, ToolboxName};
 
 use crate::Gateway;
+use crate::approvals::OBLIGATION;
 use crate::audit::{self, About, Intent};
 use crate::identity::{self, Caller, IdentityError};
 use crate::platform::{Platform, PlatformError};
@@ -41,6 +42,9 @@ pub(crate) enum Refusal {
         /// Where the trail has the reason; nowhere for what was not even asked about.
         reference: Option<EventId>,
     },
+    /// It would be allowed if something were done first, for which there is no way to ask from here.
+    #[error("this call needs {}", .needs.join(" and "))]
+    Needs { needs: Vec<String>, reference: EventId },
     /// Policies or records are out of reach, so nothing may happen.
     #[error("the gateway can't decide or record at the moment; nothing was done, try again")]
     Platform(String),
@@ -284,6 +288,10 @@ impl<P: Platform> Visit<'_, P> {
     /// Records what the policies refused, and says it in the words for what is not there.
     pub(crate) async fn deny(&self, about: &About, denial: &Denial) -> Result<Refusal, Refusal> {
         let event = audit::deny(self.platform, about, denial).await?;
+        // An approval alone was asked for, or would not have been enough.
+        if denial.obligations().iter().any(|needed| needed != OBLIGATION) {
+            return Ok(Refusal::Needs { needs: denial.obligations().to_vec(), reference: event });
+        }
         let name = about.subject.as_ref().and_then(|subject| subject.name.as_deref()).unwrap_or_default();
         Ok(unknown(&about.method, name, event))
     }

@@ -286,12 +286,18 @@ fn render<P: Platform>(
         Failure::Refusal(refusal @ Refusal::NoToolbox(_)) => RpcError::of(Fault::Denied, refusal.to_string())
             .with_status(StatusCode::NOT_FOUND)
             .answer(era, id),
-        Failure::Refusal(refusal @ Refusal::Unknown { .. }) => {
-            let mut error = RpcError::of(Fault::Denied, refusal.to_string());
-            if let Refusal::Unknown { reference: Some(reference), .. } = refusal {
-                error = error.with_data(serde_json::json!(Told::new(reference, Vec::new())));
+        Failure::Refusal(refusal @ (Refusal::Unknown { .. } | Refusal::Needs { .. })) => {
+            let error = RpcError::of(Fault::Denied, refusal.to_string());
+            let told = match refusal {
+                Refusal::Needs { needs, reference } => Some(Told::new(reference, needs)),
+                Refusal::Unknown { reference, .. } => reference.map(|event| Told::new(event, Vec::new())),
+                Refusal::Identity(_) | Refusal::NoToolbox(_) | Refusal::Platform(_) => None,
+            };
+            match told {
+                Some(told) => error.with_data(serde_json::json!(told)),
+                None => error,
             }
-            error.answer(era, id)
+            .answer(era, id)
         }
         Failure::Refusal(refusal @ Refusal::Platform(_)) => {
             if let Refusal::Platform(log) = &refusal {
