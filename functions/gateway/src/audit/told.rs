@@ -4,6 +4,8 @@
 use schemas::audit::AuditEvent;
 use schemas::ids::EventId;
 
+use crate::approvals::OBLIGATION;
+
 /// What an agent is told.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Told {
@@ -20,6 +22,8 @@ impl Told {
     /// A refusal, as the trail knows it.
     pub(crate) fn of(event: &AuditEvent) -> Self {
         let needs = event.decision.as_ref().map(|record| record.decision.obligations.clone());
+        // Nobody is told of an approval that would not have been enough: only a refusal that asked for one says so.
+        let needs = needs.filter(|needs| needs.as_slice() != [OBLIGATION] || event.reason.is_some());
         Self::new(event.id.clone(), needs.unwrap_or_default())
     }
 

@@ -5,7 +5,7 @@ use policies::{Denial, Permit};
 use schemas::decision::Approval;
 use schemas::ids::{ApprovalId, EventId, Timestamp};
 
-use super::{Refusal, Visit, unknown};
+use super::{Refusal, Visit, refusal};
 use crate::approvals::{Arguments, HOLDS, OBLIGATION, WAITS};
 use crate::audit::{About, Step, deny_statement};
 use crate::platform::{Batch, Platform, PlatformError};
@@ -171,8 +171,7 @@ impl<P: Platform> Visit<'_, P> {
         reason: &str,
     ) -> Result<Refusal, Refusal> {
         let event = self.note_denial(about, denial, reason).await?;
-        let name = about.subject.as_ref().and_then(|subject| subject.name.as_deref()).unwrap_or_default();
-        Ok(unknown(&about.method, name, event))
+        Ok(refusal(about, denial, event))
     }
 }
 

@@ -288,12 +288,7 @@ impl<P: Platform> Visit<'_, P> {
     /// Records what the policies refused, and says it in the words for what is not there.
     pub(crate) async fn deny(&self, about: &About, denial: &Denial) -> Result<Refusal, Refusal> {
         let event = audit::deny(self.platform, about, denial).await?;
-        // An approval alone was asked for, or would not have been enough.
-        if denial.obligations().iter().any(|needed| needed != OBLIGATION) {
-            return Ok(Refusal::Needs { needs: denial.obligations().to_vec(), reference: event });
-        }
-        let name = about.subject.as_ref().and_then(|subject| subject.name.as_deref()).unwrap_or_default();
-        Ok(unknown(&about.method, name, event))
+        Ok(refusal(about, denial, event))
     }
 
     /// Refuses what is not there, in the words used for what is not allowed.
@@ -302,6 +297,16 @@ impl<P: Platform> Visit<'_, P> {
         let event = audit::refuse(self.platform, &about, "there is no such thing in this toolbox").await?;
         Ok(unknown(method, name, event))
     }
+}
+
+/// What is told of a refusal by the policies.
+fn refusal(about: &About, denial: &Denial, reference: EventId) -> Refusal {
+    // An approval alone was asked for already, or would not have been enough.
+    if denial.obligations().iter().any(|needed| needed != OBLIGATION) {
+        return Refusal::Needs { needs: denial.obligations().to_vec(), reference };
+    }
+    let name = about.subject.as_ref().and_then(|subject| subject.name.as_deref()).unwrap_or_default();
+    unknown(&about.method, name, reference)
 }
 
 fn unknown(method: &str, name: &str, reference: EventId) -> Refusal {

@@ -1,7 +1,7 @@
 //! Calls that wait for a person, and what was decided about them.
 
 use bytes::Bytes;
-use schemas::decision::{Action, ResourceFacts};
+use schemas::decision::{Action, ResourceFacts, Status};
 use schemas::ids::ApprovalId;
 use serde_json::{Value, json};
 
@@ -81,10 +81,11 @@ async fn known<P: Platform>(desk: &Desk<'_, P>, id: &str) -> Result<Approval, Ap
         .ok_or_else(|| ApiError::NotFound(format!("approval `{id}`")))
 }
 
-/// Calls that are made for them, for everybody; all calls, for those who read the trail.
+/// Calls that are made for them, for everybody who is active; all calls, for those who read the trail.
 fn sees<P: Platform>(desk: &Desk<'_, P>, approval: &Approval) -> bool {
+    let person = &desk.person.facts;
     let all = || desk.decide(Action::ReadAudit, ResourceFacts::Org(desk.facts()), None).is_ok();
-    approval.user == desk.person.facts.name || all()
+    (approval.user == person.name && person.status == Status::Active) || all()
 }
 
 fn summary(approval: &Approval) -> Value {
