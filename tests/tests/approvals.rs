@@ -67,6 +67,7 @@ async fn suite(host: Host) {
     step("nobody is asked about what would be denied anyway", denied_anyway(&scene)).await;
     step("nobody is asked without end", without_end(&scene)).await;
     step("the page", page(&scene)).await;
+    step("whoever is switched off", switched_off(&scene)).await;
     step("five minutes", five_minutes(&scene)).await;
     step("the trail", trail(&scene)).await;
 }
@@ -504,6 +505,24 @@ async fn page(scene: &Scene) {
     assert_eq!(text(&call(agent, &again(&params, &first, "accept")).await), "<b>ann\u{202e}</b>");
     let over = browse(door, path, &own, Some(&[key])).await.text().await;
     assert!(over.contains("the call was made") && !over.contains("name=\"decision\""), "{over}");
+}
+
+/// A person sees the calls that are made for them while they are active; what is about a tool that is gone waits no more.
+async fn switched_off(scene: &Scene) {
+    let Scene { operator, agent, .. } = scene;
+    let grace = operator.person("grace", &[]).await;
+    let asked = call(agent, &echo("switched off")).await;
+    let path = format!("/approvals/{}", id(&link(&asked)));
+    grace.must(Method::GET, &path, Value::Null).await;
+    operator.must(Method::PUT, "/users/grace", json!({ "status": "suspended" })).await;
+    assert_eq!(grace.ask(Method::GET, &path, Value::Null).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(grace.must(Method::GET, "/approvals", Value::Null).await["approvals"], json!([]));
+    operator.must(Method::PUT, "/users/grace", json!({ "status": "active" })).await;
+    operator.must(Method::PUT, "/toolboxes/main", json!({ "servers": [] })).await;
+    let (status, _) = grace.ask(Method::POST, &path, json!({ "decision": "approve" })).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    operator.must(Method::PUT, "/toolboxes/main", json!({ "servers": [{ "name": "fixture" }] })).await;
+    grace.must(Method::POST, &path, json!({ "decision": "refuse" })).await;
 }
 
 /// Only in memory the clock is ours.

@@ -111,22 +111,21 @@ pub(crate) enum Word {
     Refuse,
 }
 
-/// Whether the policies let somebody speak on a call: the person it is made for, or who passes on what that person said.
+/// Whether the policies let somebody speak on a call: the person it is made for, or who passes on what that person said. Nothing if what
+/// the call is about is not there any more.
 pub(crate) async fn may_decide<P: Platform>(
     gateway: &Gateway,
     platform: &P,
     person: &Person,
     approval: &Approval,
-) -> Result<Result<Permit, Denial>, PlatformError> {
+) -> Result<Option<Result<Permit, Denial>>, PlatformError> {
     let org = OrgFacts { id: approval.org.clone(), name: approval.org_name.clone() };
     let nobody = Credential::KeyHash(String::new());
     let found = targets::tools(platform, &nobody, (&org.name, &approval.toolbox)).await?;
-    let gone =
-        || PlatformError::Database("the call is about something that is not there any more".to_owned());
-    let toolbox = found.toolbox.ok_or_else(gone)?;
+    let Some(toolbox) = found.toolbox else { return Ok(None) };
     let is_it =
         |(server, tool): &&(Server, Tool)| server.name == approval.server && tool.name == approval.tool;
-    let (server, tool) = found.rest.iter().find(is_it).ok_or_else(gone)?;
+    let Some((server, tool)) = found.rest.iter().find(is_it) else { return Ok(None) };
     let everybody = people::all(platform, &org).await?;
     let set = gateway
         .policy_set(platform, &toolbox.policy_set)
@@ -142,7 +141,7 @@ pub(crate) async fn may_decide<P: Platform>(
         resource: ResourceFacts::Tool(tool.facts(server.facts(&toolbox))),
         context,
     };
-    Ok(policies::decide(&set, request))
+    Ok(Some(policies::decide(&set, request)))
 }
 
 /// Takes a person's word on what waits. Answers whether it counted: the question may have been decided, or have waited too long.

@@ -130,9 +130,11 @@ async fn decided<P: Platform>(
     };
     let Some(word) = form.word else { return Ok(show(gateway, platform.now(), &approval, proof)) };
     let org = OrgFacts { id: approval.org.clone(), name: approval.org_name.clone() };
-    // Until people sign in here, it is the operator who passes on what the person said: if the policies let them.
+    // What is not there any more is told below. Until people sign in here, it is the operator who passes on what the person said: if the policies let them.
     let may = match Person::operator(operator, &org) {
-        Ok(person) => approvals::may_decide(gateway, platform, &person, &approval).await?.is_ok(),
+        Ok(person) => {
+            approvals::may_decide(gateway, platform, &person, &approval).await?.is_none_or(|may| may.is_ok())
+        }
         Err(_) => false,
     };
     if !may {

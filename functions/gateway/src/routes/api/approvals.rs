@@ -57,7 +57,13 @@ pub(super) async fn decide<P: Platform>(
 ) -> Result<Value, ApiError> {
     let Decision { decision } = read(body)?;
     let approval = known(desk, id).await?;
-    if let Err(denial) = approvals::may_decide(desk.gateway, desk.platform, &desk.person, &approval).await? {
+    let settled = || {
+        ApiError::Conflict(format!(
+            "approval `{id}` does not wait any more: it was decided, or it is too old, or its tool has changed; let the agent call again"
+        ))
+    };
+    let may = approvals::may_decide(desk.gateway, desk.platform, &desk.person, &approval).await?;
+    if let Err(denial) = may.ok_or_else(settled)? {
         audit::deny(desk.platform, &desk.about(Action::ApproveCall.as_str(), None), &denial).await?;
         return Err(ApiError::Forbidden(Action::ApproveCall));
     }
@@ -65,9 +71,7 @@ pub(super) async fn decide<P: Platform>(
     let attested = if desk.person.is_operator() { "the operator" } else { desk.by() };
     let proven = (desk.person.credential.as_str(), attested);
     if !approvals::decide(vault, desk.platform, &approval, decision, proven).await? {
-        return Err(ApiError::Conflict(format!(
-            "approval `{id}` does not wait any more: it was decided, or it is too old, or its tool has changed; let the agent call again"
-        )));
+        return Err(settled());
     }
     Ok(summary(&known(desk, id).await?))
 }
