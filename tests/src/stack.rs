@@ -257,6 +257,34 @@ async fn wait_for(port: u16) {
     panic!("nobody listens on port {port}");
 }
 
+/// The same suite as a test on every host.
+#[macro_export]
+macro_rules! on_every_host {
+    ($suite:path) => {
+        #[test]
+        fn in_memory() {
+            $crate::stack::run($suite($crate::stack::Host::Memory));
+        }
+
+        #[test]
+        fn on_standalone() {
+            $crate::stack::run($suite($crate::stack::Host::Standalone));
+        }
+
+        #[test]
+        fn on_workerd() {
+            $crate::stack::run($suite($crate::stack::Host::Workerd));
+        }
+    };
+}
+
+/// One step of a suite, by name.
+pub async fn step(name: &str, check: impl Future<Output = ()>) {
+    println!("- {name}");
+    // On the heap: Cedar measures the stack that is left, and unoptimised futures are large.
+    Box::pin(check).await;
+}
+
 /// Runs a test on one thread, as the gateway in memory needs it.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

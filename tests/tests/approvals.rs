@@ -10,22 +10,9 @@ use tests::door::{Answer, Door};
 use tests::fixture::Remote;
 use tests::mcp::{Client, MODERN, text};
 use tests::operator::Operator;
-use tests::stack::{Host, Stack, run};
+use tests::stack::{Host, Stack, step};
 
-#[test]
-fn in_memory() {
-    run(suite(Host::Memory));
-}
-
-#[test]
-fn on_standalone() {
-    run(suite(Host::Standalone));
-}
-
-#[test]
-fn on_workerd() {
-    run(suite(Host::Workerd));
-}
+tests::on_every_host!(suite);
 
 const ROUNDS: &str = "test_input_required_result_multi_round";
 
@@ -70,12 +57,6 @@ async fn suite(host: Host) {
     step("whoever is switched off", switched_off(&scene)).await;
     step("five minutes", five_minutes(&scene)).await;
     step("the trail", trail(&scene)).await;
-}
-
-async fn step(name: &str, check: impl Future<Output = ()>) {
-    println!("- {name}");
-    // On the heap: Cedar measures the stack that is left, and unoptimised futures are large.
-    Box::pin(check).await;
 }
 
 async fn acting_for(operator: &Operator, agent: &str, toolbox: &str, user: &str) -> Client {

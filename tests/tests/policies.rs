@@ -7,22 +7,9 @@ use tests::changing::Changing;
 use tests::fixture::Remote;
 use tests::mcp::{Client, text};
 use tests::operator::Operator;
-use tests::stack::{Host, Stack, run};
+use tests::stack::{Host, Stack, step};
 
-#[test]
-fn in_memory() {
-    run(suite(Host::Memory));
-}
-
-#[test]
-fn on_standalone() {
-    run(suite(Host::Standalone));
-}
-
-#[test]
-fn on_workerd() {
-    run(suite(Host::Workerd));
-}
+tests::on_every_host!(suite);
 
 /// An organisation with a server, an agent that was granted nothing, and people with roles.
 struct Scene {
@@ -60,12 +47,6 @@ async fn suite(host: Host) {
     step("a pin and its difference", pin(&scene)).await;
     step("allowed by a click", by_a_click(&scene)).await;
     step("names are no code", names(&scene)).await;
-}
-
-async fn step(name: &str, check: impl Future<Output = ()>) {
-    println!("- {name}");
-    // On the heap: Cedar measures the stack that is left, and unoptimised futures are large.
-    Box::pin(check).await;
 }
 
 const PERMIT: &str = "@id(\"worker-echoes\")\npermit (\n  principal == Ambit::Agent::\"worker\",\n  action in Ambit::Action::\"callTool\",\n  \

@@ -9,22 +9,9 @@ use tests::fixture::{self, Remote};
 use tests::issuer::Issuer;
 use tests::mcp::{self, Client, MODERN, modern, text};
 use tests::operator::Operator;
-use tests::stack::{Host, Stack, run};
+use tests::stack::{Host, Stack, step};
 
-#[test]
-fn in_memory() {
-    run(suite(Host::Memory));
-}
-
-#[test]
-fn on_standalone() {
-    run(suite(Host::Standalone));
-}
-
-#[test]
-fn on_workerd() {
-    run(suite(Host::Workerd));
-}
+tests::on_every_host!(suite);
 
 /// What the checks share: an organisation with two servers in containers, and one agent that may use all of the toolbox.
 struct Scene {
@@ -72,12 +59,6 @@ async fn suite(host: Host) {
     step("hosts and origins", origins(&scene)).await;
     step("two organisations", two_organisations(&scene)).await;
     step("the audit trail", trail(&scene)).await;
-}
-
-async fn step(name: &str, check: impl Future<Output = ()>) {
-    println!("- {name}");
-    // On the heap: Cedar measures the stack that is left, and unoptimised futures are large.
-    Box::pin(check).await;
 }
 
 async fn lists(scene: &Scene) {
