@@ -84,6 +84,10 @@ id!(/// An MCP server.
     ServerId, "server id", "srv_");
 id!(/// An audit event; the id of an intent is what its outcome refers to.
     EventId, "event id", "evt_");
+id!(/// A person's browser that is signed in.
+    SessionId, "session id", "ses_");
+id!(/// What a client was let do: the family of the codes and tokens it got for that.
+    AuthorizationId, "authorization id", "aut_");
 id!(/// A person's word on one exact call.
     ApprovalId, "approval id", "apr_");
 

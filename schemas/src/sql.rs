@@ -31,6 +31,24 @@ pub const MIGRATIONS: &[Migration] = &[
         up: include_str!("../sql/0003_people_and_policies.up.sql"),
         down: include_str!("../sql/0003_people_and_policies.down.sql"),
     },
+    Migration {
+        version: 4,
+        name: "sign-in",
+        up: include_str!("../sql/0004_sign_in.up.sql"),
+        down: include_str!("../sql/0004_sign_in.down.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "authorization server",
+        up: include_str!("../sql/0005_authorization_server.up.sql"),
+        down: include_str!("../sql/0005_authorization_server.down.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "management",
+        up: include_str!("../sql/0006_management.up.sql"),
+        down: include_str!("../sql/0006_management.down.sql"),
+    },
 ];
 
 impl Migration {

@@ -23,6 +23,12 @@ pub(crate) enum Purpose {
     Session,
     /// The arguments of a call that waits for a person's approval, and the proof that whoever decides may.
     Approval,
+    /// A sign-in that is under way at an identity provider, as the browser carries it.
+    SignIn,
+    /// An authorization request that a person is being asked about.
+    Consent,
+    /// A secret that only we use again, such as the client secret at an identity provider.
+    Stored,
 }
 
 impl Purpose {
@@ -32,6 +38,9 @@ impl Purpose {
             Self::Cursor => "ambit/v1/cursor",
             Self::Session => "ambit/v1/session",
             Self::Approval => "ambit/v1/approval",
+            Self::SignIn => "ambit/v1/sign-in",
+            Self::Consent => "ambit/v1/consent",
+            Self::Stored => "ambit/v1/stored",
         }
     }
 }
