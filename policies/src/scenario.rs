@@ -48,6 +48,8 @@ pub struct Scenario {
     /// Scopes of the token.
     #[serde(default)]
     pub token_scopes: BTreeSet<String>,
+    /// The OAuth client through which the agent acts for the person (`actFor`).
+    pub client: Option<String>,
 }
 
 /// 2026-01-01T12:00:00Z: a test must not come out otherwise tomorrow.
@@ -68,7 +70,7 @@ impl Scenario {
             (None, Some(user)) => Principal::User(user.clone()),
             (None, None) => return Err("say who asks: an `agent`, or a `user`".to_owned()),
         };
-        let (action, resource) = self.what(inventory)?;
+        let (action, resource) = self.what(inventory, user.as_ref())?;
         if action.is_of_agents() != principal.agent().is_some() {
             let who = if action.is_of_agents() { "agents" } else { "people" };
             return Err(format!("`{}` is done by {who}", action.as_str()));
@@ -91,6 +93,7 @@ impl Scenario {
             approval,
             args: std::collections::BTreeMap::new(),
             input: std::collections::BTreeMap::new(),
+            client: self.client.clone(),
             tool: None,
             publication: None,
         };
@@ -103,12 +106,25 @@ impl Scenario {
         Ok(DecisionRequest { principal, action, resource, context })
     }
 
-    fn what(&self, inventory: &Inventory) -> Result<(Action, ResourceFacts), String> {
+    fn what(
+        &self,
+        inventory: &Inventory,
+        user: Option<&UserFacts>,
+    ) -> Result<(Action, ResourceFacts), String> {
         let named = [&self.tool, &self.prompt, &self.resource].into_iter().flatten().count();
         if named + usize::from(self.server.is_some()) > 1 {
             return Err("name one thing: `tool`, `prompt`, `resource` or `server`".to_owned());
         }
-        let (usual, resource) = if let Some(id) = &self.tool {
+        let (usual, resource) = if self.action == Some(Action::ActFor) {
+            if named > 0 || self.server.is_some() || self.toolbox.is_some() {
+                return Err("`actFor` is asked of a `user`; leave the rest away".to_owned());
+            }
+            let user = user.ok_or("say for whom the agent acts: a `user`")?;
+            if self.client.is_none() {
+                return Err("say through which OAuth `client` the agent acts".to_owned());
+            }
+            (Action::ActFor, ResourceFacts::User(user.clone()))
+        } else if let Some(id) = &self.tool {
             (Action::CallTool, ResourceFacts::Tool(self.tool(inventory, id)?))
         } else if let Some(id) = &self.prompt {
             (Action::GetPrompt, ResourceFacts::Prompt(self.item(inventory, id)?))

@@ -243,6 +243,7 @@ fn kinds(action: Action) -> Kinds {
         Action::ListPrompt | Action::GetPrompt => Some("Ambit::Prompt"),
         Action::ListResource | Action::ReadResource => Some("Ambit::Resource"),
         Action::UseConnection | Action::Connect | Action::Revoke | Action::Share => Some("Ambit::Connection"),
+        Action::ActFor => Some("Ambit::User"),
         Action::Administer | Action::PublishPolicy | Action::ReadPolicy | Action::ReadAudit => {
             Some("Ambit::Org")
         }

@@ -109,6 +109,7 @@ pub fn built_in() -> &'static [SourceFile] {
             "principals.cedar",
             "definitions.cedar",
             "approvals.cedar",
+            "scopes.cedar",
             "connections.cedar",
             "grants.cedar",
             "roles.cedar",

@@ -12,5 +12,5 @@ use policies::{PolicySource, compile};
 #[test]
 fn the_built_in_policies_compile() {
     let set = compile(&PolicySource::with_built_in(Vec::new())).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(set.len(), 26);
+    assert_eq!(set.len(), 29);
 }

@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 use policies::{CompiledSet, ListRequest, PolicySource, compile, decide, decide_many, replay};
 use schemas::decision::{
     Action, DecisionRecord, DecisionRequest, DefinitionState, Effect, Principal, ResourceFacts, Status,
+    UserFacts,
 };
 
 mod facts;
@@ -139,6 +140,11 @@ impl Random {
         if self.chance(30) {
             request.context.args.insert(self.name(), self.name());
         }
+        for scope in ["mcp:read", "mcp:write"] {
+            if self.chance(20) {
+                request.context.token_scopes.insert(scope.to_owned());
+            }
+        }
         request
     }
 }
@@ -164,7 +170,10 @@ fn expected(request: &DecisionRequest) -> bool {
     let guarded = match resource {
         ResourceFacts::Tool(tool) => {
             let risky = tool.destructive || (tool.open_world && context.taint.contains("secret"));
-            tool.state == DefinitionState::Approved && (*action == Action::ListTool || !risky || approved())
+            let has = |scope| context.token_scopes.contains(scope);
+            let within_scope = tool.read_only || has("mcp:write") || !has("mcp:read");
+            let called = *action == Action::ListTool || (within_scope && (!risky || approved()));
+            tool.state == DefinitionState::Approved && called
         }
         _ => true,
     };
@@ -246,7 +255,7 @@ fn the_golden_matrix_is_up_to_date() {
 
 fn matrix() -> String {
     type Change = fn(&mut DecisionRequest);
-    let principals: [(&str, Change); 9] = [
+    let principals: [(&str, Change); 12] = [
         ("no grant", |r| facts::agent_of(r).grants = schemas::decision::Grants::default()),
         ("toolbox", |r| {
             facts::agent_of(r).grants = schemas::decision::Grants::default();
@@ -259,12 +268,22 @@ fn matrix() -> String {
         }),
         ("server, for nobody", |r| r.context.user = None),
         ("server, approved", |r| r.context.approval = Some(facts::approval(facts::user("ann"), 1_000))),
+        ("server, to read", |r| {
+            r.context.token_scopes = ["mcp:read".to_owned()].into();
+        }),
+        ("server, to write", |r| {
+            r.context.token_scopes = ["mcp:write".to_owned()].into();
+        }),
+        ("server, both", |r| {
+            r.context.token_scopes = ["mcp:read", "mcp:write"].map(str::to_owned).into();
+        }),
         ("server, suspended", |r| facts::agent_of(r).status = Status::Suspended),
         ("server, user gone", |r| r.context.user.as_mut().unwrap().status = Status::Deleted),
         ("server, other org", |r| facts::agent_of(r).org = facts::org("globex")),
     ];
-    let resources: [(&str, Change); 5] = [
+    let resources: [(&str, Change); 6] = [
         ("plain", |_| {}),
+        ("reads only", |r| facts::tool_of(r).read_only = true),
         ("destructive", |r| facts::tool_of(r).destructive = true),
         ("open world after a secret", |r| {
             facts::tool_of(r).open_world = true;
@@ -279,7 +298,7 @@ fn matrix() -> String {
                     # Written by tests/decisions.rs: `UPDATE_GOLDEN=1 cargo test -p policies`.\n"
             .to_owned();
     for (who, principal) in principals {
-        for action in facts::agent_actions().filter(|action| *action != Action::UseConnection) {
+        for action in facts::agent_actions().filter(|action| action < &Action::UseConnection) {
             for (what, resource) in resources {
                 let mut request = facts::request(action);
                 let tool = matches!(request.resource, ResourceFacts::Tool(_));
@@ -302,6 +321,7 @@ fn matrix() -> String {
             }
         }
     }
+    text.push_str(&acting(&set));
     for role in ["owner", "policy-author", "operator", "auditor", "member"] {
         for action in Action::ALL.into_iter().filter(|action| !action.is_of_agents()) {
             for other in [false, true] {
@@ -328,6 +348,34 @@ fn matrix() -> String {
                 writeln!(text, "{role:<18} | {:<13} | {whose:<24} | {effect} {why}", action.as_str())
                     .unwrap();
             }
+        }
+    }
+    text
+}
+
+/// Whose agents act for whom.
+fn acting(set: &CompiledSet) -> String {
+    let mut text = String::new();
+    for owner in [None, Some("ann"), Some("bob")] {
+        let people: [(&str, fn(&mut UserFacts)); 3] = [
+            ("ann", |_| {}),
+            ("ann, suspended", |ann| ann.status = Status::Suspended),
+            ("ann of another org", |ann| ann.org = facts::org("globex")),
+        ];
+        for (whom, change) in people {
+            let mut request = facts::request(Action::ActFor);
+            let mut ann = facts::user("ann");
+            change(&mut ann);
+            request.context.user = None;
+            request.resource = ResourceFacts::User(ann);
+            facts::agent_of(&mut request).owner = owner.map(|name| name.parse().unwrap());
+            let decision = record(set, request).decision;
+            let effect = if decision.effect == Effect::Allow { "allow" } else { "DENY " };
+            let why = decision.policies.join(", ");
+            let why = if why.is_empty() { "nothing permits" } else { &why };
+            let who = owner.map_or_else(|| "nobody's agent".to_owned(), |owner| format!("{owner}'s agent"));
+            writeln!(text, "{who:<18} | {:<12} | {whom:<25} | {effect} {why}", Action::ActFor.as_str())
+                .unwrap();
         }
     }
     text

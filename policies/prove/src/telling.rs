@@ -13,6 +13,7 @@ pub(crate) fn tell(model: &Model, policies: &[String], erring: &[String]) -> Str
         "getPrompt" => format!("get {what}"),
         "readResource" => format!("read {what}"),
         "useConnection" => format!("use {what}"),
+        "actFor" => format!("act for {what}"),
         // An action below `callTool` has the name of its tool: `slack/post_message`.
         typed if typed.contains('/') => format!("call {what}, as `{typed}`"),
         other => format!("do `{other}` on {what}"),

@@ -49,6 +49,10 @@ pub(super) fn permit(
     let tool = request.resource.tool().filter(|_| request.action == Action::CallTool);
     let input = tool.and_then(|tool| set.typed.of(tool).ok().flatten());
     let mut clauses: Vec<Value> = person(request).into_iter().collect();
+    if request.action == Action::ActFor {
+        let client = request.context.client.as_deref();
+        clauses.push(equal(&context("client"), &json!({ "Value": client })));
+    }
     let mut open = Vec::new();
     if matches!(request.action, Action::CallTool | Action::GetPrompt) {
         clauses.extend(untyped(set, request));

@@ -20,11 +20,12 @@ pub(super) fn summary(decision: &Decision) -> String {
     }
 }
 
-fn short(obligation: &str) -> &str {
-    match obligation {
-        "approval:user" => "a person approves",
-        "reconnect:scopes" => "the account is connected again",
-        other => other,
+fn short(obligation: &str) -> String {
+    match (obligation, obligation.strip_prefix("scope:")) {
+        ("approval:user", _) => "a person approves".to_owned(),
+        ("reconnect:scopes", _) => "the account is connected again".to_owned(),
+        (_, Some(scope)) => format!("the token has the scope `{scope}`"),
+        (other, None) => other.to_owned(),
     }
 }
 
@@ -51,15 +52,20 @@ pub(super) fn way_out(decision: &Decision, request: &DecisionRequest, near: &[Re
 }
 
 fn obligation(word: &str) -> String {
-    match word {
-        "approval:user" => {
+    match (word, word.strip_prefix("scope:")) {
+        ("approval:user", _) => {
             "the person for whom the agent acts approves exactly this call; they are asked when it is made"
                 .to_owned()
         }
-        "reconnect:scopes" => {
+        ("reconnect:scopes", _) => {
             "the person connects the account again, with the scopes that the tool needs".to_owned()
         }
-        other => format!("meet `{other}`"),
+        (_, Some(scope)) => {
+            format!(
+                "the client asks the person for a token with the scope `{scope}`; they are asked when it does"
+            )
+        }
+        (other, None) => format!("meet `{other}`"),
     }
 }
 

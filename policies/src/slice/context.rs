@@ -67,6 +67,11 @@ impl Builder<'_> {
             let tool = self.tool(tool);
             fields.push(("tool", self.refer(&tool)));
         }
+        if action == Action::ActFor {
+            let client = facts.client.as_deref();
+            let client = client.ok_or(SliceError::Lacking("the client through which the agent acts"))?;
+            fields.push(("client", Value::from(client)));
+        }
         if let Some(input) = input {
             fields.push(("input", input.read(&facts.input, self.known)?));
         }

@@ -149,6 +149,7 @@ impl Builder<'_> {
                 let [id, ..] = self.server(server);
                 id
             }
+            ResourceFacts::User(user) => self.user(user),
         }
     }
 

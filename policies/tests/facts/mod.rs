@@ -102,6 +102,7 @@ pub fn context() -> ContextFacts {
         approval: None,
         args: BTreeMap::new(),
         input: BTreeMap::new(),
+        client: None,
         tool: None,
         publication: None,
     }
@@ -130,6 +131,7 @@ pub fn request(action: Action) -> DecisionRequest {
         Action::ListPrompt | Action::GetPrompt => prompt(),
         Action::ListResource | Action::ReadResource => resource(),
         Action::UseConnection | Action::Connect | Action::Revoke | Action::Share => connection(),
+        Action::ActFor => ResourceFacts::User(user("olga")),
         Action::Administer
         | Action::Deploy
         | Action::ApproveTool
@@ -140,6 +142,9 @@ pub fn request(action: Action) -> DecisionRequest {
     let mut request = DecisionRequest { action, resource, ..call() };
     if action == Action::UseConnection {
         request.context.tool = Some(Box::new(tool_facts("github", "create_issue")));
+    }
+    if action == Action::ActFor {
+        request.context.client = Some("https://client.test/metadata.json".to_owned());
     }
     if !action.is_of_agents() {
         request.principal = Principal::User(user("ann"));
@@ -164,7 +169,10 @@ pub fn server_of(resource: &mut ResourceFacts) -> &mut ServerFacts {
         ResourceFacts::Tool(tool) => &mut tool.server,
         ResourceFacts::Prompt(item) | ResourceFacts::Resource(item) => &mut item.server,
         ResourceFacts::Server(server) => server,
-        ResourceFacts::Connection(_) | ResourceFacts::Org(_) | ResourceFacts::Toolbox(_) => {
+        ResourceFacts::Connection(_)
+        | ResourceFacts::Org(_)
+        | ResourceFacts::Toolbox(_)
+        | ResourceFacts::User(_) => {
             panic!("no server")
         }
     }

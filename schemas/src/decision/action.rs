@@ -31,6 +31,8 @@ pub enum Action {
     ReadResource,
     /// An agent uses a person's account for a tool.
     UseConnection,
+    /// An agent acts for a person, through an OAuth client.
+    ActFor,
     /// A person connects an account.
     Connect,
     /// A person ends a connection.
@@ -55,7 +57,7 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order of declaration.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::ListTool,
         Self::CallTool,
         Self::ListPrompt,
@@ -63,6 +65,7 @@ impl Action {
         Self::ListResource,
         Self::ReadResource,
         Self::UseConnection,
+        Self::ActFor,
         Self::Connect,
         Self::Revoke,
         Self::Share,
@@ -85,6 +88,7 @@ impl Action {
             Self::ListResource => "listResource",
             Self::ReadResource => "readResource",
             Self::UseConnection => "useConnection",
+            Self::ActFor => "actFor",
             Self::Connect => "connect",
             Self::Revoke => "revoke",
             Self::Share => "share",
@@ -100,6 +104,6 @@ impl Action {
 
     /// Whether agents ask for it; the others are for people.
     pub fn is_of_agents(self) -> bool {
-        self <= Self::UseConnection
+        self <= Self::ActFor
     }
 }

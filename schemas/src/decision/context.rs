@@ -30,6 +30,9 @@ pub struct ContextFacts {
     /// Arguments that some policy looks into by their types (`context.input`), by name, as they were sent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub input: BTreeMap<String, serde_json::Value>,
+    /// The OAuth client through which an agent acts for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
     /// The tool that a connection is used for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<Box<ToolFacts>>,
@@ -64,6 +67,7 @@ impl ContextFacts {
             approval: None,
             args: BTreeMap::new(),
             input: BTreeMap::new(),
+            client: None,
             tool: None,
             publication: None,
         }

@@ -42,6 +42,8 @@ pub enum ResourceFacts {
     Toolbox(ToolboxFacts),
     /// `Ambit::McpServer::"<name>"`.
     Server(ServerFacts),
+    /// `Ambit::User::"<name>"`.
+    User(UserFacts),
 }
 
 impl ResourceFacts {
@@ -51,7 +53,7 @@ impl ResourceFacts {
             Self::Tool(tool) => Some(&tool.server),
             Self::Prompt(item) | Self::Resource(item) => Some(&item.server),
             Self::Server(server) => Some(server),
-            Self::Connection(_) | Self::Org(_) | Self::Toolbox(_) => None,
+            Self::Connection(_) | Self::Org(_) | Self::Toolbox(_) | Self::User(_) => None,
         }
     }
 
@@ -64,6 +66,7 @@ impl ResourceFacts {
             Self::Org(org) => org.name.as_str(),
             Self::Toolbox(toolbox) => toolbox.name.as_str(),
             Self::Server(server) => server.name.as_str(),
+            Self::User(user) => user.name.as_str(),
         }
     }
 
@@ -76,7 +79,8 @@ impl ResourceFacts {
             | Self::Connection(_)
             | Self::Org(_)
             | Self::Toolbox(_)
-            | Self::Server(_) => None,
+            | Self::Server(_)
+            | Self::User(_) => None,
         }
     }
 }
