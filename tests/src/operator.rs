@@ -90,7 +90,8 @@ impl Operator {
 
     /// Grants an agent something: `toolbox/name`, `server/name`, `tool/server/name`.
     pub async fn grant(&self, agent: &str, what: &str) {
-        self.must(Method::PUT, &format!("/agents/{agent}/grants/{what}"), Value::Null).await;
+        let path = format!("/grants/agent:{agent}/{}", what.replace('/', ":"));
+        self.must(Method::PUT, &path, Value::Null).await;
     }
 
     /// Publishes the organisation's own policies.

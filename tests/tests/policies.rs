@@ -141,7 +141,7 @@ async fn grants(scene: &Scene) {
     assert!(is_unknown(&echo(agent, json!("a")).await));
     owner.must(Method::PUT, "/teams/bots", json!({ "agents": ["worker"] })).await;
     owner.must(Method::PUT, "/teams/everything", json!({ "teams": ["bots"] })).await;
-    owner.must(Method::PUT, "/teams/everything/grants/tool/fixture/echo", Value::Null).await;
+    owner.must(Method::PUT, "/grants/team:everything/tool:fixture:echo", Value::Null).await;
     assert!(echoed(&echo(agent, json!("a")).await), "a team within a team has what that one has");
     assert_eq!(agent.names("tools/list", "tools", "name").await, ["echo"]);
     let inventory = owner.must(Method::GET, "/inventory", Value::Null).await["inventory"].clone();
@@ -151,9 +151,9 @@ async fn grants(scene: &Scene) {
     owner.must(Method::PUT, "/teams/everything", json!({})).await;
     assert!(is_unknown(&echo(agent, json!("a")).await), "at once");
 
-    owner.must(Method::PUT, "/grants/server/fixture", Value::Null).await;
+    owner.must(Method::PUT, "/grants/everybody/server:fixture", Value::Null).await;
     assert!(echoed(&echo(agent, json!("a")).await), "granted to everybody");
-    owner.must(Method::DELETE, "/grants/server/fixture", Value::Null).await;
+    owner.must(Method::DELETE, "/grants/everybody/server:fixture", Value::Null).await;
     assert!(is_unknown(&echo(agent, json!("a")).await));
     // Teams within each other are no endless climb.
     owner.must(Method::PUT, "/teams/bots", json!({ "agents": ["worker"], "teams": ["everything"] })).await;

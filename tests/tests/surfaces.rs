@@ -241,7 +241,7 @@ async fn denied(scene: &Scene) {
     assert_eq!(stranger.names("tools/list", "tools", "name").await, ["fixture__add"]);
     assert_eq!(text(&stranger.call("fixture__add", json!({ "a": 1, "b": 2 })).await), "3");
     assert_eq!(stranger.call("fixture__echo", json!({ "text": "x" })).await["error"]["code"], -32602);
-    scene.operator.must(Method::DELETE, "/agents/stranger/grants/tool/fixture/add", Value::Null).await;
+    scene.operator.must(Method::DELETE, "/grants/agent:stranger/tool:fixture:add", Value::Null).await;
     assert_eq!(stranger.call("fixture__add", json!({ "a": 1, "b": 2 })).await["error"]["code"], -32602);
 }
 

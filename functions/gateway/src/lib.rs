@@ -33,6 +33,7 @@ use schemas::ids::Sha256Hex;
 pub use crate::body::Body;
 pub use crate::error::Fault;
 use crate::platform::{Platform, PlatformError};
+pub use crate::routes::api::Operation;
 pub use crate::settings::{BadSettings, Settings};
 
 /// One gateway: settings, keys, and caches of what is content-addressed or expires. One per thread; nothing else is kept between

@@ -1,80 +1,81 @@
-//! Plain grants: to an agent, to a team, to everybody in the organisation.
+//! Plain grants: to an agent, to a team, to everybody in the organisation. A holder is `agent:{name}`, `team:{name}` or `everybody`; what
+//! it is granted is `toolbox:{name}`, `server:{name}` or `tool:{server}:{tool}`.
 
-use http::Method;
 use schemas::names::{AgentName, ServerName, TeamName, ToolName, ToolboxName};
 use serde_json::{Value, json};
 
 use super::problem::ApiError;
-use super::{Desk, people, teams};
+use super::{Desk, people, servers, teams};
 use crate::platform::Platform;
 use crate::store::admin;
 
-/// Who is granted something.
-pub(super) enum Holder<'a> {
-    Agent(&'a str),
-    Team(&'a str),
-    Org,
-}
-
-/// Adds a grant, or takes it back. `what` is `toolbox/{name}`, `server/{name}` or `tool/{server}/{tool}`.
-pub(super) async fn change<P: Platform>(
+/// Adds a grant; one that is there stays.
+pub(super) async fn add<P: Platform>(
     desk: &Desk<'_, P>,
-    method: &Method,
-    holder: Holder<'_>,
-    what: &[&str],
+    holder: &str,
+    what: &str,
 ) -> Result<Value, ApiError> {
     let (title, holder) = find(desk, holder).await?;
     let resource = resource(desk, what).await?;
-    let what = what.join("/");
-    let granted = method == Method::PUT;
-    let (verb, told, statement) = if granted {
-        let statement = admin::grant(&desk.org.id, &holder, &resource, desk.by(), desk.platform.now());
-        ("grant.add", format!("{title} may use {what}"), statement)
-    } else {
-        let statement = admin::revoke_grant(&holder, &resource);
-        ("grant.revoke", format!("{title} may not use {what} by grant"), statement)
-    };
-    desk.change(verb, told, vec![statement]).await?;
-    Ok(json!({ "granted": granted }))
+    let statement = admin::grant(&desk.org.id, &holder, &resource, desk.by(), desk.platform.now());
+    desk.change("grant.add", format!("{title} may use {what}"), vec![statement]).await?;
+    Ok(json!({ "granted": true }))
+}
+
+/// Takes one back.
+pub(super) async fn revoke<P: Platform>(
+    desk: &Desk<'_, P>,
+    holder: &str,
+    what: &str,
+) -> Result<Value, ApiError> {
+    let (title, holder) = find(desk, holder).await?;
+    let resource = resource(desk, what).await?;
+    let statement = admin::revoke_grant(&holder, &resource);
+    desk.change("grant.revoke", format!("{title} may not use {what} by grant"), vec![statement]).await?;
+    Ok(json!({ "granted": false }))
 }
 
 /// The holder in words, and as the store names it.
-async fn find<P: Platform>(desk: &Desk<'_, P>, holder: Holder<'_>) -> Result<(String, String), ApiError> {
-    Ok(match holder {
-        Holder::Agent(name) => {
+async fn find<P: Platform>(desk: &Desk<'_, P>, holder: &str) -> Result<(String, String), ApiError> {
+    match holder.split_once(':') {
+        Some(("agent", name)) => {
             let name = AgentName::parse(name)?;
             let id = people::agent(desk, &name).await?;
-            (format!("agent `{name}`"), format!("agent:{id}"))
+            Ok((format!("agent `{name}`"), format!("agent:{id}")))
         }
-        Holder::Team(name) => {
+        Some(("team", name)) => {
             let name = TeamName::parse(name)?;
             let id = teams::find(desk, &name).await?;
-            (format!("team `{name}`"), format!("team:{id}"))
+            Ok((format!("team `{name}`"), format!("team:{id}")))
         }
-        Holder::Org => ("every agent".to_owned(), format!("org:{}", desk.org.id)),
-    })
+        None if holder == "everybody" => Ok(("every agent".to_owned(), format!("org:{}", desk.org.id))),
+        _ => Err(ApiError::Malformed("a holder is `agent:{name}`, `team:{name}` or `everybody`".into())),
+    }
 }
 
 /// How the store names what is granted.
-async fn resource<P: Platform>(desk: &Desk<'_, P>, what: &[&str]) -> Result<String, ApiError> {
-    let server = async |name: &ServerName| {
-        let id = admin::server(desk.platform, &desk.org.id, name).await?;
-        id.ok_or_else(|| ApiError::NotFound(format!("server `{name}`")))
+async fn resource<P: Platform>(desk: &Desk<'_, P>, what: &str) -> Result<String, ApiError> {
+    let kinds = || {
+        ApiError::Malformed(
+            "what is granted is `toolbox:{name}`, `server:{name}` or `tool:{server}:{tool}`".into(),
+        )
     };
-    match what {
-        ["toolbox", name] => {
+    match what.split_once(':').ok_or_else(kinds)? {
+        ("toolbox", name) => {
             let name = ToolboxName::parse(name)?;
             let id = admin::toolbox(desk.platform, &desk.org.id, &name).await?;
             id.map(|id| format!("toolbox:{id}"))
                 .ok_or_else(|| ApiError::NotFound(format!("toolbox `{name}`")))
         }
-        ["server", name] => Ok(format!("server:{}", server(&ServerName::parse(name)?).await?)),
-        ["tool", name, tool] => {
-            let tool = ToolName::parse(tool)?;
-            Ok(format!("tool:{}/{tool}", server(&ServerName::parse(name)?).await?))
+        ("server", name) => {
+            Ok(format!("server:{}", servers::find_server(desk, &ServerName::parse(name)?).await?))
         }
-        _ => Err(ApiError::NotFound(
-            "such kind of grant: use toolbox/{name}, server/{name} or tool/{server}/{tool}".into(),
-        )),
+        ("tool", name) => {
+            let (server, tool) = name.split_once(':').ok_or_else(kinds)?;
+            let tool = ToolName::parse(tool)?;
+            let server = servers::find_server(desk, &ServerName::parse(server)?).await?;
+            Ok(format!("tool:{server}/{tool}"))
+        }
+        _ => Err(kinds()),
     }
 }

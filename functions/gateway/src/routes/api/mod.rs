@@ -1,7 +1,7 @@
-//! `/api/v1`: how organisations are managed. JSON in and out, RFC 9457 problems. Who may do what is the policies' to say ([`access`]);
+//! `/api/v1`: how organisations are managed. JSON in and out, RFC 9457 problems. What it does is a table
+//! ([`table`]); who may do what is the policies' to say;
 //! every change is noted in the audit trail, with its decision, in the same batch as the change.
 
-mod access;
 mod approvals;
 mod grants;
 mod inspect;
@@ -10,6 +10,7 @@ mod people;
 mod policy;
 mod problem;
 mod servers;
+mod table;
 mod teams;
 mod trail;
 
@@ -17,16 +18,19 @@ use std::rc::Rc;
 
 use ::policies::{CompiledSet, Denial, Permit, PolicySource, compile};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use schemas::audit::{Actor, Subject};
 use schemas::decision::{
-    Action, ContextFacts, DecisionRequest, OrgFacts, Principal, Publication, ResourceFacts, UserFacts,
+    Action, ContextFacts, DecisionRequest, OrgFacts, Principal, Publication, ResourceFacts, ToolboxFacts,
+    UserFacts,
 };
 use schemas::ids::OrgId;
-use schemas::names::OrgName;
+use schemas::names::{OrgName, ToolboxName};
 use serde_json::{Value, json};
 
 use self::problem::{ApiError, problem};
+pub use self::table::Operation;
+use self::table::{Address, Demand};
 use super::mcp::answer;
 use crate::Gateway;
 use crate::audit::{self, About};
@@ -143,20 +147,19 @@ async fn handle<P: Platform>(
     request: &Request<Bytes>,
     path: &[&str],
 ) -> Result<Value, ApiError> {
+    let address = Address::find(request.method(), path)?;
     let shown = person::shown(platform, request.headers())?;
-    let method = request.method();
-    if let (&Method::GET, ["status"], Shown::Operator(_)) = (method, path, &shown) {
-        return Ok(status(gateway, platform).await);
+    match (address.operation, shown) {
+        (Operation::GetStatus, Shown::Operator(_)) => Ok(status(gateway, platform).await),
+        (Operation::GetStatus, Shown::KeyHash(_)) => Err(ApiError::OperatorOnly),
+        (Operation::PutOrg, Shown::Operator(proof)) => {
+            policy::put_org(platform, &proof, &OrgName::parse(address.part("org"))?).await
+        }
+        (_, shown) => {
+            let desk = Box::pin(enter(gateway, platform, shown, &address)).await?;
+            Box::pin(dispatch(&desk, request, &address)).await
+        }
     }
-    let ["orgs", org, rest @ ..] = path else {
-        return Err(ApiError::NotFound("such address in the API".into()));
-    };
-    let name = OrgName::parse(org)?;
-    if let (&Method::PUT, [], Shown::Operator(proof)) = (method, rest, &shown) {
-        return policy::put_org(platform, proof, &name).await;
-    }
-    let desk = Box::pin(enter(gateway, platform, shown, name, (method, rest))).await?;
-    Box::pin(dispatch(&desk, request, rest)).await
 }
 
 /// Who manages which organisation, and whether they may do what this address is for.
@@ -164,9 +167,9 @@ async fn enter<'a, P: Platform>(
     gateway: &'a Gateway,
     platform: &'a P,
     shown: Shown,
-    name: OrgName,
-    (method, rest): (&Method, &[&str]),
+    address: &Address,
 ) -> Result<Desk<'a, P>, ApiError> {
+    let name = OrgName::parse(address.part("org"))?;
     let person = match &shown {
         Shown::Operator(_) => None,
         Shown::KeyHash(hash) => Some(store::people::by_key(platform, hash).await?.ok_or_else(|| {
@@ -187,9 +190,16 @@ async fn enter<'a, P: Platform>(
     };
     let policies = governing(gateway, platform, &org).await?;
     let mut desk = Desk { gateway, platform, person, name, org, policies, permit: None };
-    if let Some((action, resource)) = access::demand(method, rest, &facts)? {
-        desk.permit = Some(desk.demand(action, resource, None).await?);
-    }
+    desk.permit = match address.operation.demand() {
+        Demand::Anybody => None,
+        Demand::Operator if desk.person.is_operator() => None,
+        Demand::Operator => return Err(ApiError::OperatorOnly),
+        Demand::Org(action) => Some(desk.demand(action, ResourceFacts::Org(facts), None).await?),
+        Demand::Toolbox(action) => {
+            let toolbox = ToolboxFacts { name: ToolboxName::parse(address.part("toolbox"))?, org: facts };
+            Some(desk.demand(action, ResourceFacts::Toolbox(toolbox), None).await?)
+        }
+    };
     Ok(desk)
 }
 
@@ -209,48 +219,56 @@ async fn governing<P: Platform>(
     Ok(Rc::new(set))
 }
 
+/// What each operation does.
 async fn dispatch<P: Platform>(
     desk: &Desk<'_, P>,
     request: &Request<Bytes>,
-    rest: &[&str],
+    address: &Address,
 ) -> Result<Value, ApiError> {
     let (body, query) = (request.body(), request.uri().query().unwrap_or_default());
-    match (request.method(), rest) {
-        (_, ["policies", rest @ ..]) => Box::pin(policy::dispatch(desk, request.method(), rest, body)).await,
-        (&Method::GET, ["inventory"]) => inventory::get(desk).await,
-        (&Method::PUT, ["users", user]) => people::put_user(desk, user, body).await,
-        (&Method::POST, ["users", user, "keys"]) => people::add_own_key(desk, user, body).await,
-        (&Method::PUT, ["teams", team]) => teams::put(desk, team, body).await,
-        (&Method::PUT, ["agents", agent]) => people::put_agent(desk, agent, body).await,
-        (&Method::POST, ["agents", agent, "keys"]) => people::add_key(desk, agent, body).await,
-        (&Method::DELETE, ["keys", key]) => people::revoke_key(desk, key).await,
-        (&Method::PUT, ["issuers"]) => people::put_issuer(desk, body).await,
-        (method @ (&Method::PUT | &Method::DELETE), ["agents", agent, "grants", rest @ ..]) => {
-            grants::change(desk, method, grants::Holder::Agent(agent), rest).await
+    let part = |name: &str| address.part(name);
+    match address.operation {
+        // Above, as they are of the deployment.
+        Operation::GetStatus | Operation::PutOrg => Err(ApiError::OperatorOnly),
+
+        Operation::GetInventory => inventory::get(desk).await,
+        Operation::PutUser => people::put_user(desk, part("user"), body).await,
+        Operation::AddUserKey => people::add_own_key(desk, part("user"), body).await,
+        Operation::PutTeam => teams::put(desk, part("team"), body).await,
+        Operation::PutAgent => people::put_agent(desk, part("agent"), body).await,
+        Operation::AddAgentKey => people::add_key(desk, part("agent"), body).await,
+        Operation::RevokeKey => people::revoke_key(desk, part("key")).await,
+        Operation::PutIssuer => people::put_issuer(desk, body).await,
+        Operation::PutGrant => grants::add(desk, part("holder"), part("resource")).await,
+        Operation::RevokeGrant => grants::revoke(desk, part("holder"), part("resource")).await,
+
+        Operation::PutServer => servers::put_server(desk, part("server"), body).await,
+        Operation::ListTools => servers::tools(desk, part("server")).await,
+        Operation::GetTool => servers::tool(desk, part("server"), part("tool")).await,
+        Operation::JudgeTool => servers::judge_tool(desk, part("server"), part("tool"), body).await,
+        Operation::GetToolbox => servers::toolbox(desk, part("toolbox")).await,
+        Operation::PutToolbox => servers::put_toolbox(desk, part("toolbox"), body).await,
+        Operation::InspectServer => {
+            Box::pin(inspect::inspect(desk, part("toolbox"), part("server"), body)).await
         }
-        (method @ (&Method::PUT | &Method::DELETE), ["teams", team, "grants", rest @ ..]) => {
-            grants::change(desk, method, grants::Holder::Team(team), rest).await
-        }
-        (method @ (&Method::PUT | &Method::DELETE), ["grants", rest @ ..]) => {
-            grants::change(desk, method, grants::Holder::Org, rest).await
-        }
-        (&Method::PUT, ["servers", server]) => servers::put_server(desk, server, body).await,
-        (&Method::GET, ["servers", server, "tools"]) => servers::tools(desk, server).await,
-        (&Method::GET, ["servers", server, "tools", tool]) => servers::tool(desk, server, tool).await,
-        (&Method::PUT, ["servers", server, "tools", tool]) => {
-            servers::judge_tool(desk, server, tool, body).await
-        }
-        (&Method::GET, ["toolboxes", toolbox]) => servers::toolbox(desk, toolbox).await,
-        (&Method::PUT, ["toolboxes", toolbox]) => servers::put_toolbox(desk, toolbox, body).await,
-        (&Method::POST, ["toolboxes", toolbox, "servers", server, "inspect"]) => {
-            Box::pin(inspect::inspect(desk, toolbox, server, body)).await
-        }
-        (&Method::GET, ["approvals"]) => approvals::list(desk, query).await,
-        (&Method::GET, ["approvals", id]) => approvals::get(desk, id).await,
-        (&Method::POST, ["approvals", id]) => approvals::decide(desk, id, body).await,
-        (&Method::GET, ["audit"]) => trail::page(desk, query).await,
-        (&Method::GET, ["decisions", event]) => trail::why(desk, event, query).await,
-        _ => Err(ApiError::NotFound("such address in the API".into())),
+
+        Operation::GetPolicies => policy::get(desk).await,
+        Operation::PublishPolicies => Box::pin(policy::publish(desk, body)).await,
+        Operation::CheckPolicies => Box::pin(policy::check(desk, body)).await,
+        Operation::AllowRefused => Box::pin(policy::allow(desk, body)).await,
+        Operation::ListPolicyVersions => policy::history(desk).await,
+        Operation::GetPolicySet => policy::set(desk, part("hash")).await,
+        Operation::RollBackPolicies => Box::pin(policy::rollback(desk, body)).await,
+        Operation::PutShadow => Box::pin(policy::shadow::on(desk, body)).await,
+        Operation::EndShadow => policy::shadow::off(desk).await,
+        Operation::ListProposals => policy::proposals::list(desk).await,
+        Operation::DecideProposal => Box::pin(policy::proposals::decide(desk, part("proposal"), body)).await,
+
+        Operation::ListApprovals => approvals::list(desk, query).await,
+        Operation::GetApproval => approvals::get(desk, part("approval")).await,
+        Operation::DecideApproval => approvals::decide(desk, part("approval"), body).await,
+        Operation::ListEvents => trail::page(desk, query).await,
+        Operation::ExplainDecision => trail::why(desk, part("event"), query).await,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What went wrong, as RFC 9457 has it.
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use schemas::decision::Action;
 use serde_json::{Value, json};
 
@@ -18,12 +18,16 @@ pub(super) enum ApiError {
     Malformed(String),
     #[error("no {0}")]
     NotFound(String),
+    #[error("this address takes {} only", words(.0))]
+    Method(Vec<Method>),
     #[error("{0}")]
     Conflict(String),
     #[error("{message}")]
     Refused { message: String, details: Value },
     #[error("your roles do not allow `{}` here: ask an owner of the organisation", .0.as_str())]
     Forbidden(Action),
+    #[error("this is for the operator of the deployment only: show the operator's key")]
+    OperatorOnly,
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error("the database failed; nothing was changed")]
@@ -43,14 +47,19 @@ impl ApiError {
         match self {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Refused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) | Self::OperatorOnly => StatusCode::FORBIDDEN,
             Self::Identity(IdentityError::Platform(_)) | Self::Platform(_) => Fault::Platform.status(),
             Self::Identity(_) => Fault::Unproven.status(),
             Self::Upstream(error) => error.fault().status(),
         }
     }
+}
+
+fn words(methods: &[Method]) -> String {
+    methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// The answer that says so.
@@ -67,6 +76,11 @@ pub(super) fn problem<S>(error: &ApiError) -> Response<Body<S>> {
     let mut response = answer(status, document.to_string());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if let ApiError::Method(allowed) = error
+        && let Ok(allowed) = HeaderValue::from_str(&words(allowed))
+    {
+        headers.insert(header::ALLOW, allowed);
+    }
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

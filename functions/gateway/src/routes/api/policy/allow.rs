@@ -27,7 +27,10 @@ struct Allow {
 
 /// `POST policies/allow`: adds the smallest permit that would have allowed this request, and publishes it as any other version. The
 /// permit is built as a value and then printed, so no name in it can be read as code.
-pub(super) async fn allow<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) -> Result<Value, ApiError> {
+pub(in crate::routes::api) async fn allow<P: Platform>(
+    desk: &Desk<'_, P>,
+    body: &Bytes,
+) -> Result<Value, ApiError> {
     let Allow { event, note } = read(body)?;
     let found = store::audit::event(desk.platform, &desk.org.id, &event).await?;
     let record = found

@@ -114,7 +114,10 @@ fn failures(
 }
 
 /// `POST policies/check`: the same checks, and nothing changes.
-pub(super) async fn check<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) -> Result<Value, ApiError> {
+pub(in crate::routes::api) async fn check<P: Platform>(
+    desk: &Desk<'_, P>,
+    body: &Bytes,
+) -> Result<Value, ApiError> {
     let draft = prepare(desk, read(body)?).await?;
     Ok(json!({ "hash": draft.source.hash(), "live": desk.org.policy_set, "policies": draft.set.len() }))
 }

@@ -2,19 +2,18 @@
 
 mod allow;
 mod draft;
-mod proposals;
+pub(super) mod proposals;
 mod publish;
-mod shadow;
+pub(super) mod shadow;
 
 use ::policies::PolicySource;
-use bytes::Bytes;
-use http::Method;
 use schemas::ids::{OrgId, Sha256Hex};
 use schemas::names::OrgName;
 use serde_json::{Value, json};
 
-pub(super) use self::draft::{Draft, retyped};
-pub(super) use self::publish::replacement;
+pub(super) use self::allow::allow;
+pub(super) use self::draft::{Draft, check, retyped};
+pub(super) use self::publish::{publish, replacement, rollback};
 use super::problem::ApiError;
 use super::{Desk, about, random};
 use crate::audit;
@@ -25,28 +24,6 @@ use crate::store::policies::{Version, history as versions};
 
 /// Versions of one answer.
 const VERSIONS: i64 = 100;
-
-pub(super) async fn dispatch<P: Platform>(
-    desk: &Desk<'_, P>,
-    method: &Method,
-    rest: &[&str],
-    body: &Bytes,
-) -> Result<Value, ApiError> {
-    match (method, rest) {
-        (&Method::GET, []) => get(desk).await,
-        (&Method::PUT, []) => publish::publish(desk, body).await,
-        (&Method::POST, ["check"]) => draft::check(desk, body).await,
-        (&Method::POST, ["allow"]) => allow::allow(desk, body).await,
-        (&Method::GET, ["history"]) => history(desk).await,
-        (&Method::GET, ["sets", hash]) => set(desk, hash).await,
-        (&Method::POST, ["rollback"]) => publish::rollback(desk, body).await,
-        (&Method::PUT, ["shadow"]) => shadow::on(desk, body).await,
-        (&Method::DELETE, ["shadow"]) => shadow::off(desk).await,
-        (&Method::GET, ["proposals"]) => proposals::list(desk).await,
-        (&Method::POST, ["proposals", id]) => proposals::decide(desk, id, body).await,
-        _ => Err(ApiError::NotFound("such address in the API".into())),
-    }
-}
 
 /// Makes an organisation, with the built-in policies only: nobody may do anything yet.
 pub(super) async fn put_org<P: Platform>(
@@ -87,7 +64,7 @@ async fn known<P: Platform>(desk: &Desk<'_, P>, hash: &Sha256Hex) -> Result<(Pol
 }
 
 /// The organisation's own files and cases, and the hash of the whole set.
-async fn get<P: Platform>(desk: &Desk<'_, P>) -> Result<Value, ApiError> {
+pub(super) async fn get<P: Platform>(desk: &Desk<'_, P>) -> Result<Value, ApiError> {
     let (source, built_in) = known(desk, &desk.org.policy_set).await?;
     let (theirs, ours) = source.files.split_at_checked(built_in).unwrap_or((&[], &source.files));
     let newest = newest(desk).await?;
@@ -104,13 +81,13 @@ async fn get<P: Platform>(desk: &Desk<'_, P>) -> Result<Value, ApiError> {
 }
 
 /// The newest versions, newest first.
-async fn history<P: Platform>(desk: &Desk<'_, P>) -> Result<Value, ApiError> {
+pub(super) async fn history<P: Platform>(desk: &Desk<'_, P>) -> Result<Value, ApiError> {
     let versions = versions(desk.platform, &desk.org.id, None, VERSIONS).await?;
     Ok(json!({ "versions": versions, "live": desk.org.policy_set }))
 }
 
 /// One set, whole: what its hash covers.
-async fn set<P: Platform>(desk: &Desk<'_, P>, hash: &str) -> Result<Value, ApiError> {
+pub(super) async fn set<P: Platform>(desk: &Desk<'_, P>, hash: &str) -> Result<Value, ApiError> {
     let (source, built_in) = known(desk, &Sha256Hex::parse(hash)?).await?;
     Ok(json!({ "files": source.files, "tools": source.tools, "builtInFiles": built_in }))
 }

@@ -15,7 +15,7 @@ use crate::store::policies::Words;
 use crate::store::{people, proposals};
 
 /// The newest proposals.
-pub(super) async fn list<P: Platform>(desk: &Desk<'_, P>) -> Result<Value, ApiError> {
+pub(in crate::routes::api) async fn list<P: Platform>(desk: &Desk<'_, P>) -> Result<Value, ApiError> {
     Ok(json!({ "proposals": proposals::list(desk.platform, &desk.org.id, None).await? }))
 }
 
@@ -33,7 +33,7 @@ enum Word {
 }
 
 /// Accepts or refuses one. Whoever proposed it can take it back, and nobody accepts their own.
-pub(super) async fn decide<P: Platform>(
+pub(in crate::routes::api) async fn decide<P: Platform>(
     desk: &Desk<'_, P>,
     id: &str,
     body: &Bytes,

@@ -33,7 +33,10 @@ struct Publish {
 }
 
 /// Publishes the organisation's own files. Where a forbid goes, this makes a proposal for a second person.
-pub(super) async fn publish<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) -> Result<Value, ApiError> {
+pub(in crate::routes::api) async fn publish<P: Platform>(
+    desk: &Desk<'_, P>,
+    body: &Bytes,
+) -> Result<Value, ApiError> {
     let Publish { files, cases, replaces, note, break_glass } = read(body)?;
     let draft = draft::prepare(desk, draft::Body { files, cases }).await?;
     go(desk, draft, replaces, note, break_glass).await
@@ -49,7 +52,10 @@ struct Rollback {
 }
 
 /// Publishes an earlier version's own files again, with today's guardrails and today's definitions of tools.
-pub(super) async fn rollback<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) -> Result<Value, ApiError> {
+pub(in crate::routes::api) async fn rollback<P: Platform>(
+    desk: &Desk<'_, P>,
+    body: &Bytes,
+) -> Result<Value, ApiError> {
     let Rollback { to, break_glass } = read(body)?;
     let version = history(desk.platform, &desk.org.id, Some(to), 1).await?.into_iter().next();
     let version = version.ok_or_else(|| ApiError::NotFound(format!("version {to}")))?;

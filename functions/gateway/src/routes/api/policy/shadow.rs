@@ -10,7 +10,10 @@ use crate::platform::Platform;
 use crate::store::policies;
 
 /// Puts a draft on trial. It passes the checks of a publication, but for the second person: it decides nothing.
-pub(super) async fn on<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) -> Result<Value, ApiError> {
+pub(in crate::routes::api) async fn on<P: Platform>(
+    desk: &Desk<'_, P>,
+    body: &Bytes,
+) -> Result<Value, ApiError> {
     let draft = draft::prepare(desk, read(body)?).await?;
     let (hash, now) = (draft.source.hash(), desk.platform.now());
     let statements =
@@ -20,7 +23,7 @@ pub(super) async fn on<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) -> Result<
 }
 
 /// Ends the trial.
-pub(super) async fn off<P: Platform>(desk: &Desk<'_, P>) -> Result<Value, ApiError> {
+pub(in crate::routes::api) async fn off<P: Platform>(desk: &Desk<'_, P>) -> Result<Value, ApiError> {
     let statement = policies::shadow(&desk.org.id, None, desk.by(), desk.platform.now());
     desk.change("policy.shadow", "no draft is on trial".to_owned(), vec![statement]).await?;
     Ok(json!({ "shadow": null }))
