@@ -43,6 +43,8 @@ const ambit :Workerd.Worker = (
     (name = "AMBIT_PUBLIC_URL", fromEnvironment = "AMBIT_PUBLIC_URL"),
     (name = "AMBIT_PROVISIONER_URL", fromEnvironment = "AMBIT_PROVISIONER_URL"),
     (name = "AMBIT_ORIGINS", fromEnvironment = "AMBIT_ORIGINS"),
+    (name = "AMBIT_RATES", fromEnvironment = "AMBIT_RATES"),
+    (name = "AMBIT_QUOTA", fromEnvironment = "AMBIT_QUOTA"),
     (name = "AMBIT_ROOT_KEY", fromEnvironment = "AMBIT_ROOT_KEY"),
     (name = "AMBIT_OPERATOR_KEY", fromEnvironment = "AMBIT_OPERATOR_KEY"),
     (name = "AMBIT_PROVISIONER_KEY", fromEnvironment = "AMBIT_PROVISIONER_KEY"),

@@ -51,5 +51,14 @@ fn settings(edge: &Edge) -> Result<Settings, BadSettings> {
     let public_url = variable("AMBIT_PUBLIC_URL").ok_or(BadSettings::Missing("AMBIT_PUBLIC_URL"))?;
     let origins = variable("AMBIT_ORIGINS").unwrap_or_default();
     let origins = origins.split([',', ' ']).filter(|origin| !origin.is_empty()).map(str::to_owned).collect();
-    Ok(Settings::new(&public_url)?.provisioner(variable("AMBIT_PROVISIONER_URL")).origins(origins))
+    let wrong = |name, error: String| BadSettings::IllFormed(name, error);
+    let rates = variable("AMBIT_RATES").unwrap_or_default();
+    let rates = rates.parse().map_err(|error| wrong("AMBIT_RATES", error))?;
+    let quota = match variable("AMBIT_QUOTA").filter(|quota| !quota.is_empty()) {
+        Some(quota) => quota.parse().map_err(|_| wrong("AMBIT_QUOTA", format!("`{quota}` is no number")))?,
+        None => 10_000,
+    };
+    let settings =
+        Settings::new(&public_url)?.provisioner(variable("AMBIT_PROVISIONER_URL")).origins(origins);
+    Ok(settings.bounds(rates, quota))
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::future::AbortHandle;
 use futures_util::{Stream, StreamExt};
 use gateway::body::{Body, Incoming, Unread};
-use gateway::platform::PlatformError;
+use gateway::platform::{Peer, PlatformError};
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -28,6 +28,11 @@ pub(crate) fn call(request: &web_sys::Request) -> Result<http::Request<Upload>, 
         .uri(request.url())
         .body(Upload { body, length })
         .map_err(invalid)?;
+    // Cloudflare sets this header itself; on workerd without Cloudflare it is the caller's own word, so a proxy has to set it.
+    let peer = headers.get("cf-connecting-ip").and_then(|address| address.to_str().ok()?.parse().ok());
+    if let Some(peer) = peer {
+        call.extensions_mut().insert(Peer(peer));
+    }
     *call.headers_mut() = headers;
     Ok(call)
 }

@@ -13,6 +13,7 @@ mod audit;
 mod error;
 mod identity;
 mod json;
+mod limits;
 mod protocol;
 mod routes;
 mod settings;
@@ -32,6 +33,7 @@ use schemas::ids::Sha256Hex;
 
 pub use crate::body::Body;
 pub use crate::error::Fault;
+pub use crate::limits::Rates;
 use crate::platform::{Platform, PlatformError};
 pub use crate::routes::api::Operation;
 pub use crate::settings::{BadSettings, Settings};
@@ -44,6 +46,7 @@ pub struct Gateway {
     vault: Rc<vault::Vault>,
     provisioner_key: Vec<u8>,
     tokens: identity::jwt::Tokens,
+    limits: limits::Limits,
     sets: RefCell<HashMap<Sha256Hex, Rc<CompiledSet>>>,
 }
 
@@ -65,11 +68,13 @@ impl Gateway {
             })?,
             None => vault.derive("ambit/v1/provisioner").to_vec(),
         };
+        let limits = limits::Limits::new(settings.rates.clone());
         Ok(Self {
             settings,
             vault: Rc::new(vault),
             provisioner_key,
             tokens: identity::jwt::Tokens::default(),
+            limits,
             sets: RefCell::default(),
         })
     }

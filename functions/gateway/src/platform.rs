@@ -50,6 +50,10 @@ pub trait Platform: Clone + 'static {
     }
 }
 
+/// Where a request comes from, among its extensions: the network address of the client, as far as the host knows it for certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub std::net::IpAddr);
+
 /// Why the outside world failed us.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PlatformError {

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use url::{Host, Url};
 
+use crate::limits::Rates;
 use crate::secret::Secret;
 
 /// Secret with the root key: 32 bytes in base64url.
@@ -38,6 +39,10 @@ pub struct Settings {
     pub(crate) call_limit: Duration,
     /// How long a subscription stream is kept open before the client is asked to open the next.
     pub(crate) listen_limit: Duration,
+    /// How often somebody may ask.
+    pub(crate) rates: Rates,
+    /// How many agents, people, keys, toolboxes, servers and so on an organisation may have, of each.
+    pub(crate) quota: i64,
 }
 
 impl Settings {
@@ -58,6 +63,8 @@ impl Settings {
             origins: Vec::new(),
             call_limit: Duration::from_mins(5),
             listen_limit: Duration::from_mins(10),
+            rates: Rates::default(),
+            quota: 10_000,
         })
     }
 
@@ -81,6 +88,14 @@ impl Settings {
     pub fn limits(mut self, call: Duration, listen: Duration) -> Self {
         self.call_limit = call;
         self.listen_limit = listen;
+        self
+    }
+
+    /// With other rates, and another quota of an organisation: of agents, of people, of keys, and so on.
+    #[must_use]
+    pub fn bounds(mut self, rates: Rates, quota: u32) -> Self {
+        self.rates = rates;
+        self.quota = quota.into();
         self
     }
 

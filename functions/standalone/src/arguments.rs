@@ -48,6 +48,16 @@ pub(crate) struct Serve {
     /// Threads; by default one per core.
     #[arg(long, env = "AMBIT_CORES")]
     pub(crate) cores: Option<usize>,
+    /// How often one caller, or one network address, may ask in a minute, for each core: `call=12000 list=12000 manage=6000 sign-in=60
+    /// token=600 register=30` unless you say otherwise; `call=off` for no limit.
+    #[arg(long, default_value = "", hide_default_value = true, env = "AMBIT_RATES")]
+    pub(crate) rates: gateway::Rates,
+    /// How many agents, people, keys, toolboxes and servers an organisation may have, of each.
+    #[arg(long, default_value_t = 10_000, env = "AMBIT_QUOTA")]
+    pub(crate) quota: u32,
+    /// A proxy stands before this: take the client's address from the last entry of X-Forwarded-For.
+    #[arg(long, env = "AMBIT_TRUST_FORWARDED")]
+    pub(crate) trust_forwarded: bool,
 }
 
 #[derive(Debug, clap::Args)]

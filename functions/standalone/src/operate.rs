@@ -6,7 +6,7 @@ use gateway::{Gateway, Settings};
 use standalone::data::DataDirectory;
 use standalone::database::Database;
 use standalone::platform::{Native, Secrets};
-use standalone::serve;
+use standalone::serve::{self, Addresses};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
@@ -23,12 +23,17 @@ pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
     let settings = Settings::new(&public_url)?
         .provisioner(options.provisioner_url.clone())
         .origins(options.origins.clone())
-        .limits(Duration::from_secs(options.call_limit), Duration::from_mins(10));
+        .limits(Duration::from_secs(options.call_limit), Duration::from_mins(10))
+        .bounds(options.rates.clone(), options.quota);
     migrate_up(&settings, &database, &secrets)?;
     let (stop, stopped) = watch::channel(false);
     stop_on_signal(stop)?;
     tracing::info!("serving {public_url} from {}", data.path().display());
-    serve::serve(&listener, &settings, &database, &secrets, &stopped, options.cores.unwrap_or_else(cores))?;
+    let how = serve::How {
+        cores: options.cores.unwrap_or_else(cores),
+        addresses: if options.trust_forwarded { Addresses::Forwarded } else { Addresses::Socket },
+    };
+    serve::serve(&listener, &settings, &database, &secrets, &stopped, how)?;
     Ok(())
 }
 

@@ -1,10 +1,10 @@
 //! HTTP in: every core has a runtime, a gateway and a database connection of its own, and accepts from one shared socket.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::Duration;
 
-use gateway::platform::PlatformError;
+use gateway::platform::{Peer, PlatformError};
 use gateway::{Body, Gateway, Settings};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -48,6 +48,37 @@ pub enum ServeError {
     Settings(#[from] gateway::BadSettings),
 }
 
+/// How to serve.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    /// Threads, each with a gateway of its own.
+    pub cores: usize,
+    /// Where clients' addresses are taken from.
+    pub addresses: Addresses,
+}
+
+/// Where clients' addresses are taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addresses {
+    /// Whoever connects is the client.
+    Socket,
+    /// A proxy connects, and says in the last entry of `X-Forwarded-For` who the client is.
+    Forwarded,
+}
+
+impl Addresses {
+    fn peer(self, socket: IpAddr, headers: &http::HeaderMap) -> Peer {
+        let forwarded = || {
+            let last = headers.get_all("x-forwarded-for").iter().next_back()?;
+            last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+        };
+        match self {
+            Self::Socket => Peer(socket),
+            Self::Forwarded => Peer(forwarded().unwrap_or(socket)),
+        }
+    }
+}
+
 /// Binds the socket.
 ///
 /// # Errors
@@ -69,16 +100,17 @@ pub fn serve(
     database: &Database,
     secrets: &Secrets,
     stop: &watch::Receiver<bool>,
-    cores: usize,
+    how: How,
 ) -> Result<(), ServeError> {
     let mut threads = Vec::new();
-    for core in 0..cores.max(1) {
+    for core in 0..how.cores.max(1) {
         let (listener, settings, database, secrets, stop) =
             (listener.try_clone()?, settings.clone(), database.clone(), secrets.clone(), stop.clone());
         let builder = std::thread::Builder::new().name(format!("ambit-{core}")).stack_size(STACK);
         let thread = builder.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            LocalSet::new().block_on(&runtime, one_core(core, listener, settings, database, secrets, stop))
+            LocalSet::new()
+                .block_on(&runtime, one_core(core, how, listener, settings, (database, secrets), stop))
         })?;
         threads.push(thread);
     }
@@ -90,10 +122,10 @@ pub fn serve(
 
 async fn one_core(
     core: usize,
+    how: How,
     listener: TcpListener,
     settings: Settings,
-    database: Database,
-    secrets: Secrets,
+    (database, secrets): (Database, Secrets),
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
     let platform = Native::new(database, secrets)?;
@@ -109,13 +141,14 @@ async fn one_core(
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, client)) => {
                 let _ = stream.set_nodelay(true);
                 open.set(open.get() + 1);
                 let (gateway, platform, open, stop) =
                     (Rc::clone(&gateway), platform.clone(), Rc::clone(&open), stop.clone());
                 tokio::task::spawn_local(async move {
-                    connection(gateway, platform, stream, stop).await;
+                    let peer = move |headers: &_| how.addresses.peer(client.ip(), headers);
+                    connection(gateway, platform, stream, peer, stop).await;
                     open.set(open.get().saturating_sub(1));
                 });
             }
@@ -152,9 +185,14 @@ async fn connection(
     gateway: Rc<Gateway>,
     platform: Native,
     stream: tokio::net::TcpStream,
+    peer: impl Fn(&http::HeaderMap) -> Peer,
     mut stop: watch::Receiver<bool>,
 ) {
-    let service = service_fn(|request| answer(Rc::clone(&gateway), platform.clone(), request));
+    let service = service_fn(|mut request: http::Request<Incoming>| {
+        let peer = peer(request.headers());
+        request.extensions_mut().insert(peer);
+        answer(Rc::clone(&gateway), platform.clone(), request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(30))

@@ -43,9 +43,10 @@ pub(crate) fn run(options: &Dev) -> Result<(), Failure> {
     let serving = {
         let (settings, database, secrets, stopped) =
             (settings.clone(), database.clone(), secrets.clone(), stopped.clone());
-        std::thread::Builder::new()
-            .name("ambit-serve".to_owned())
-            .spawn(move || serve::serve(&listener, &settings, &database, &secrets, &stopped, cores()))?
+        std::thread::Builder::new().name("ambit-serve".to_owned()).spawn(move || {
+            let how = serve::How { cores: cores(), addresses: serve::Addresses::Socket };
+            serve::serve(&listener, &settings, &database, &secrets, &stopped, how)
+        })?
     };
     on_this_thread(async {
         let platform = Native::new(database.clone(), secrets.clone())?;
