@@ -107,6 +107,16 @@ fn without_a_guardrail_there_is_a_counterexample() {
         ),
         ("g2-active-principals", "only-who-is-active", "deleted"),
         (
+            "g2c-acted-for-while-active",
+            "acts-for-the-active-of-its-tenant",
+            "agent `agent-1` of `org-1` could act for user `user-1` (deleted) of `org-1`",
+        ),
+        (
+            "g8-token-scopes",
+            "read-tokens-read",
+            "could call tool `tool-1` of `org-1`, token scopes `mcp:read`; permitted by `p-grants`",
+        ),
+        (
             "g3-approved-definitions",
             "only-approved-definitions",
             "could call tool `tool-1` (its definition is changed) of `org-1`; permitted by `p-grants`",

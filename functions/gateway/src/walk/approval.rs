@@ -5,7 +5,7 @@ use policies::{Denial, Permit};
 use schemas::decision::Approval;
 use schemas::ids::{ApprovalId, EventId, Timestamp};
 
-use super::{Refusal, Visit, refusal};
+use super::{Refusal, Visit};
 use crate::approvals::{Arguments, HOLDS, OBLIGATION, WAITS};
 use crate::audit::{About, Step, deny_statement};
 use crate::platform::{Batch, Platform, PlatformError};
@@ -107,7 +107,7 @@ impl<P: Platform> Visit<'_, P> {
     }
 
     /// The approval of the person behind this call, given then. Only theirs is taken.
-    fn approval(&self, at: Timestamp) -> Option<Approval> {
+    pub(super) fn approval(&self, at: Timestamp) -> Option<Approval> {
         self.caller.user.clone().map(|by| Approval { by, at })
     }
 
@@ -171,7 +171,7 @@ impl<P: Platform> Visit<'_, P> {
         reason: &str,
     ) -> Result<Refusal, Refusal> {
         let event = self.note_denial(about, denial, reason).await?;
-        Ok(refusal(about, denial, event))
+        Ok(self.refusal(about, denial, event))
     }
 }
 

@@ -1,9 +1,12 @@
 //! The one walk of a request: who asks, for what, may they, and the record of it before anything happens.
 
+mod acting;
 mod approval;
 mod foresight;
+mod scope;
 
 pub(crate) use approval::{Brought, Prospect, Reply, Round, Settled, ToolCall};
+pub(crate) use scope::Scopes;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -45,6 +48,9 @@ pub(crate) enum Refusal {
     /// It would be allowed if something were done first, for which there is no way to ask from here.
     #[error("this call needs {}", .needs.join(" and "))]
     Needs { needs: Vec<String>, reference: EventId },
+    /// It would be allowed, or a person asked, if the token had scopes that it lacks.
+    #[error("{scopes}")]
+    OutOfScope { scopes: Scopes, reference: EventId },
     /// Policies or records are out of reach, so nothing may happen.
     #[error("the gateway can't decide or record at the moment; nothing was done, try again")]
     Platform(String),
@@ -115,7 +121,9 @@ pub(crate) async fn enter<'g, P: Platform, T>(
         None => None,
     };
     let traceparent = address.traceparent;
-    Ok((Visit { gateway, platform, caller, toolbox, policies, shadow, traceparent }, found.rest))
+    let visit = Visit { gateway, platform, caller, toolbox, policies, shadow, traceparent };
+    visit.check_acting(address.credential, address.method).await?;
+    Ok((visit, found.rest))
 }
 
 impl<P: Platform> Visit<'_, P> {
@@ -288,7 +296,20 @@ impl<P: Platform> Visit<'_, P> {
     /// Records what the policies refused, and says it in the words for what is not there.
     pub(crate) async fn deny(&self, about: &About, denial: &Denial) -> Result<Refusal, Refusal> {
         let event = audit::deny(self.platform, about, denial).await?;
-        Ok(refusal(about, denial, event))
+        Ok(self.refusal(about, denial, event))
+    }
+
+    /// What is told of a refusal by the policies.
+    fn refusal(&self, about: &About, denial: &Denial, reference: EventId) -> Refusal {
+        if let Some(scopes) = self.wanted_scopes(denial) {
+            return Refusal::OutOfScope { scopes, reference };
+        }
+        // An approval alone was asked for already, or would not have been enough.
+        if denial.obligations().iter().any(|needed| needed != OBLIGATION) {
+            return Refusal::Needs { needs: denial.obligations().to_vec(), reference };
+        }
+        let name = about.subject.as_ref().and_then(|subject| subject.name.as_deref()).unwrap_or_default();
+        unknown(&about.method, name, reference)
     }
 
     /// Refuses what is not there, in the words used for what is not allowed.
@@ -297,16 +318,6 @@ impl<P: Platform> Visit<'_, P> {
         let event = audit::refuse(self.platform, &about, "there is no such thing in this toolbox").await?;
         Ok(unknown(method, name, event))
     }
-}
-
-/// What is told of a refusal by the policies.
-fn refusal(about: &About, denial: &Denial, reference: EventId) -> Refusal {
-    // An approval alone was asked for already, or would not have been enough.
-    if denial.obligations().iter().any(|needed| needed != OBLIGATION) {
-        return Refusal::Needs { needs: denial.obligations().to_vec(), reference };
-    }
-    let name = about.subject.as_ref().and_then(|subject| subject.name.as_deref()).unwrap_or_default();
-    unknown(&about.method, name, reference)
 }
 
 fn unknown(method: &str, name: &str, reference: EventId) -> Refusal {

@@ -5,6 +5,7 @@ mod answer;
 mod asking;
 mod batch;
 mod call;
+mod challenge;
 mod complete;
 mod discover;
 mod error;
@@ -37,7 +38,7 @@ use crate::Gateway;
 use crate::audit::Told;
 use crate::body::{Body, Incoming, receive};
 use crate::error::Fault;
-use crate::identity::{self, IdentityError};
+use crate::identity;
 use crate::platform::Platform;
 use crate::protocol::Era;
 use crate::store::callers::Credential;
@@ -129,6 +130,8 @@ pub(crate) async fn serve<P: Platform>(
 ) -> Response<Body<P::Stream>> {
     let origin = head.headers.get(header::ORIGIN).cloned();
     let mut response = match preliminary::refuse(gateway, head, body.length()) {
+        // Refused origins get no word from us that a page could read.
+        Some(refused) if refused.status() == StatusCode::FORBIDDEN => return refused,
         Some(refused) => refused,
         None if head.method == HttpMethod::OPTIONS => preliminary::preflight(),
         None => match (OrgName::parse(org), ToolboxName::parse(toolbox)) {
@@ -138,10 +141,7 @@ pub(crate) async fn serve<P: Platform>(
                 .answer(None, None),
         },
     };
-    // Refused origins get no word from us that a page could read.
-    if response.status() != StatusCode::FORBIDDEN
-        && let Some(origin) = origin
-    {
+    if let Some(origin) = origin {
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::VARY, HeaderValue::from_static("origin"));
@@ -181,7 +181,7 @@ async fn post<P: Platform>(
     let credential = match identity::credential(platform, &gateway.tokens, headers, org, &audience).await {
         Ok(credential) => credential,
         // Whoever sends nonsense without a credential is told first that one is needed.
-        Err(error) => return unproven(gateway, org, toolbox, &error),
+        Err(error) => return challenge::unproven(gateway, org, toolbox, &error),
     };
     let parties = Parties { gateway, platform, org, toolbox, credential };
     let ahead = if ahead::is_worth_it(body.length()) {
@@ -281,7 +281,10 @@ fn render<P: Platform>(
     match failure {
         Failure::Rpc(error) => error.answer(era, id),
         Failure::Refusal(Refusal::Identity(error)) => {
-            unproven(context.gateway, context.org, context.toolbox, &error)
+            challenge::unproven(context.gateway, context.org, context.toolbox, &error)
+        }
+        Failure::Refusal(Refusal::OutOfScope { scopes, reference }) => {
+            challenge::out_of_scope(context, (era, id), &scopes, reference)
         }
         Failure::Refusal(refusal @ Refusal::NoToolbox(_)) => RpcError::of(Fault::Denied, refusal.to_string())
             .with_status(StatusCode::NOT_FOUND)
@@ -291,7 +294,10 @@ fn render<P: Platform>(
             let told = match refusal {
                 Refusal::Needs { needs, reference } => Some(Told::new(reference, needs)),
                 Refusal::Unknown { reference, .. } => reference.map(|event| Told::new(event, Vec::new())),
-                Refusal::Identity(_) | Refusal::NoToolbox(_) | Refusal::Platform(_) => None,
+                Refusal::Identity(_)
+                | Refusal::NoToolbox(_)
+                | Refusal::OutOfScope { .. }
+                | Refusal::Platform(_) => None,
             };
             match told {
                 Some(told) => error.with_data(serde_json::json!(told)),
@@ -310,28 +316,6 @@ fn render<P: Platform>(
             RpcError::of(error.fault(), error.to_string()).answer(era, id)
         }
     }
-}
-
-/// 401 with the challenge of RFC 9728 §5.1, or 503 where we could not find out.
-fn unproven<S>(
-    gateway: &Gateway,
-    org: &OrgName,
-    toolbox: &ToolboxName,
-    error: &IdentityError,
-) -> Response<Body<S>> {
-    if let IdentityError::Platform(cause) = error {
-        Fault::Platform.log(&cause.to_string());
-        return RpcError::of(Fault::Platform, error.to_string()).answer(None, None);
-    }
-    let mut response = RpcError::of(Fault::Unproven, error.to_string()).answer(None, None);
-    let mut challenge = format!("Bearer resource_metadata=\"{}\"", metadata::url(gateway, org, toolbox));
-    if matches!(error, IdentityError::Invalid(_)) {
-        challenge.push_str(", error=\"invalid_token\"");
-    }
-    if let Ok(challenge) = HeaderValue::from_str(&challenge) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-    }
-    response
 }
 
 /// Headers of a stream of events.
