@@ -10,6 +10,7 @@ pub mod secret;
 
 mod approvals;
 mod audit;
+pub mod egress;
 mod error;
 mod identity;
 mod json;

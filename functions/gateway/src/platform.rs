@@ -54,6 +54,14 @@ pub trait Platform: Clone + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub std::net::IpAddr);
 
+/// How far a request may go, among its extensions. Without one it goes wherever its address leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// To the public internet only: the host refuses an address that is none of it ([`crate::egress::is_public`]), after resolving
+    /// the name, so that no answer of a resolver can lead inside.
+    Public,
+}
+
 /// Why the outside world failed us.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PlatformError {

@@ -39,6 +39,10 @@ pub struct Settings {
     pub(crate) call_limit: Duration,
     /// How long a subscription stream is kept open before the client is asked to open the next.
     pub(crate) listen_limit: Duration,
+    /// Whether clients may register themselves (RFC 7591).
+    pub(crate) registration: bool,
+    /// Raised to replace the keys that sign access tokens, after a leak.
+    pub(crate) signing_generation: u32,
     /// How often somebody may ask.
     pub(crate) rates: Rates,
     /// How many agents, people, keys, toolboxes, servers and so on an organisation may have, of each.
@@ -63,6 +67,8 @@ impl Settings {
             origins: Vec::new(),
             call_limit: Duration::from_mins(5),
             listen_limit: Duration::from_mins(10),
+            registration: true,
+            signing_generation: 0,
             rates: Rates::default(),
             quota: 10_000,
         })
@@ -91,6 +97,15 @@ impl Settings {
         self
     }
 
+    /// With or without clients that register themselves (RFC 7591), and with another generation of the keys that sign access tokens:
+    /// raising it makes all tokens of the one before worthless at once.
+    #[must_use]
+    pub fn authorization_server(mut self, registration: bool, signing_generation: u32) -> Self {
+        self.registration = registration;
+        self.signing_generation = signing_generation;
+        self
+    }
+
     /// With other rates, and another quota of an organisation: of agents, of people, of keys, and so on.
     #[must_use]
     pub fn bounds(mut self, rates: Rates, quota: u32) -> Self {
@@ -112,6 +127,11 @@ impl Settings {
     /// Whether a page of this origin may call us.
     pub(crate) fn is_allowed_origin(&self, origin: &str) -> bool {
         self.origins.iter().any(|allowed| allowed == origin) || self.is_our_origin(origin)
+    }
+
+    /// Whether we are on loopback: a gateway that somebody tries out.
+    pub(crate) fn is_local(&self) -> bool {
+        is_loopback(&self.public)
     }
 
     /// Whether a page of this origin is ours; for a gateway on loopback, any loopback origin is.

@@ -16,8 +16,10 @@ use schemas::names::OrgName;
 
 use super::IdentityError;
 use crate::body::read_whole;
+use crate::egress;
 use crate::platform::{Platform, SignatureCheck};
-use crate::store::callers::{self, Credential, Issuer};
+use crate::settings::Settings;
+use crate::store::callers::{self, Credential};
 
 /// Clocks may differ by this much, in seconds.
 const LEEWAY: i64 = 30;
@@ -53,26 +55,53 @@ struct Claims {
     scope: Option<String>,
 }
 
+/// `aud`: one or several (RFC 7519 §4.1.3).
 #[derive(Debug, serde::Deserialize)]
 #[serde(untagged)]
-enum Audience {
+pub(crate) enum Audience {
     One(String),
     Many(Vec<String>),
+}
+
+impl Audience {
+    fn includes(&self, audience: &str) -> bool {
+        match self {
+            Self::One(one) => one == audience,
+            Self::Many(many) => many.iter().any(|one| one == audience),
+        }
+    }
+
+    /// Whether it is this one and no other.
+    pub(crate) fn is_exactly(&self, audience: &str) -> bool {
+        match self {
+            Self::One(one) => one == audience,
+            Self::Many(many) => matches!(many.as_slice(), [one] if one == audience),
+        }
+    }
+}
+
+/// Whose keys a token must be signed with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum KeySource<'a> {
+    /// These.
+    Given(&'a JwkSet),
+    /// Those at an address, which anybody may have told us.
+    At(&'a str),
 }
 
 /// A key set, and when it was fetched.
 type Fetched = (Rc<JwkSet>, Timestamp);
 
-/// Caches of what expires: verified tokens by hash, and key sets. Both are keyed by organisation.
+/// Caches of what expires: verified tokens by hash, and key sets. Both are keyed by organisation; key sets of clients have none.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
     verified: RefCell<HashMap<(OrgName, Sha256Hex), (Credential, Timestamp)>>,
-    keys: RefCell<HashMap<(OrgName, String), Fetched>>,
+    keys: RefCell<HashMap<(Option<OrgName>, String), Fetched>>,
 }
 
 impl Tokens {
     /// Verifies a token for an organisation and an audience.
-    pub(super) async fn verify<P: Platform>(
+    pub(crate) async fn verify<P: Platform>(
         &self,
         platform: &P,
         token: &str,
@@ -102,7 +131,9 @@ impl Tokens {
         if !issuer.algorithms.iter().any(|allowed| allowed == algorithm) || !ALGORITHMS.contains(&algorithm) {
             return Err(invalid("its issuer is not trusted with this algorithm"));
         }
-        let key = self.key(platform, org, &issuer, header.kid.as_deref()).await?;
+        let request = http::Request::get(&issuer.jwks_uri).body(Bytes::new());
+        let request = request.map_err(|_| invalid("the address of its issuer's keys is no URL"))?;
+        let key = self.key(platform, Some(org), request, header.kid.as_deref()).await?;
         if !signed_by(platform, header.alg, &key, signed.as_bytes(), &signature).await {
             return Err(invalid("its signature does not hold"));
         }
@@ -124,14 +155,50 @@ impl Tokens {
         Ok(credential)
     }
 
+    /// The payload of a token that one of these keys signed, by one of these algorithms. What it says is still to be checked.
+    ///
+    /// # Errors
+    /// None of them did, or the keys can't be had.
+    pub(crate) async fn signed<P: Platform>(
+        &self,
+        settings: &Settings,
+        platform: &P,
+        token: &str,
+        keys: KeySource<'_>,
+        algorithms: &[&str],
+    ) -> Result<Vec<u8>, IdentityError> {
+        let header = jsonwebtoken::decode_header(token).map_err(|_| invalid("it is no JWT"))?;
+        let (signed, signature) = token.rsplit_once('.').ok_or_else(|| invalid("it is no JWT"))?;
+        let signature =
+            URL_SAFE_NO_PAD.decode(signature).map_err(|_| invalid("its signature is not base64url"))?;
+        if !algorithms.contains(&word(header.alg)) {
+            return Err(invalid("its algorithm is not taken"));
+        }
+        let key = match keys {
+            KeySource::Given(keys) => pick(keys, header.kid.as_deref())
+                .ok_or_else(|| invalid("it names a key that is not known"))?,
+            KeySource::At(uri) => {
+                let request = http::Request::get(uri).body(Bytes::new());
+                let request = request.map_err(|_| invalid("the address of its keys is no URL"))?;
+                self.key(platform, None, egress::guarded(settings, request), header.kid.as_deref()).await?
+            }
+        };
+        if !signed_by(platform, header.alg, &key, signed.as_bytes(), &signature).await {
+            return Err(invalid("its signature does not hold"));
+        }
+        let (_, payload) = signed.split_once('.').ok_or_else(|| invalid("it is no JWT"))?;
+        URL_SAFE_NO_PAD.decode(payload).map_err(|_| invalid("its claims are not base64url"))
+    }
+
+    /// The key of that id among those at an address.
     async fn key<P: Platform>(
         &self,
         platform: &P,
-        org: &OrgName,
-        issuer: &Issuer,
+        org: Option<&OrgName>,
+        source: http::Request<Bytes>,
         kid: Option<&str>,
     ) -> Result<Jwk, IdentityError> {
-        let cache_key = (org.clone(), issuer.jwks_uri.clone());
+        let cache_key = (org.cloned(), source.uri().to_string());
         let now = platform.now();
         let cached = self.keys.borrow().get(&cache_key).cloned();
         if let Some((keys, fetched)) = &cached {
@@ -142,7 +209,7 @@ impl Tokens {
                 _ => {}
             }
         }
-        let fetched = fetch(platform, &issuer.jwks_uri).await;
+        let fetched = fetch(platform, source).await;
         let keys = match (fetched, cached) {
             (Ok(keys), _) => {
                 let keys = Rc::new(keys);
@@ -157,13 +224,11 @@ impl Tokens {
     }
 }
 
-async fn fetch<P: Platform>(platform: &P, uri: &str) -> Result<JwkSet, IdentityError> {
+async fn fetch<P: Platform>(platform: &P, request: http::Request<Bytes>) -> Result<JwkSet, IdentityError> {
     let unavailable = |why: &str| {
         tracing::warn!("key set of an issuer: {why}");
         invalid("its issuer's keys can't be fetched at the moment")
     };
-    let request =
-        http::Request::get(uri).body(Bytes::new()).map_err(|_| unavailable("the address is no URL"))?;
     let response = platform.send(request).await.map_err(|error| unavailable(&error.to_string()))?;
     if response.status() != http::StatusCode::OK {
         return Err(unavailable(&format!("status {}", response.status())));
@@ -215,11 +280,11 @@ fn check_claims(claims: &Claims, audience: &str, now: Timestamp) -> Result<(), I
     if claims.nbf.is_some_and(|from| from.saturating_sub(LEEWAY) > seconds) {
         return Err(invalid("it is not valid yet"));
     }
-    let meant_for_us = match &claims.aud {
-        Audience::One(one) => one == audience,
-        Audience::Many(many) => many.iter().any(|one| one == audience),
-    };
-    if meant_for_us { Ok(()) } else { Err(invalid(&format!("its audience is not `{audience}`"))) }
+    if claims.aud.includes(audience) {
+        Ok(())
+    } else {
+        Err(invalid(&format!("its audience is not `{audience}`")))
+    }
 }
 
 /// The name of an algorithm that we take; `Algorithm` may grow, and what we don't know we don't take.
