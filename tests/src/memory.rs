@@ -104,6 +104,11 @@ impl MemoryPlatform {
     }
 }
 
+/// What a statement counts.
+pub fn count(platform: &MemoryPlatform, sql: &'static str) -> i64 {
+    platform.look(&Batch::read([gateway::platform::Statement::new(sql, [])]))[0][0].integer(0).unwrap()
+}
+
 /// The real network.
 pub fn real_network() -> Network {
     let fetch = Fetch::default();

@@ -127,6 +127,7 @@ impl Gateway {
     pub async fn tick<P: Platform>(&self, platform: &P) -> Result<usize, PlatformError> {
         let unknown = audit::reaper::reap(platform).await?;
         store::approvals::forget(platform).await?;
+        store::sessions::forget(platform).await?;
         Ok(unknown)
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderName, header};
 use url::{Host, Url};
 
 use crate::limits::Rates;
@@ -129,16 +130,24 @@ impl Settings {
         self.origins.iter().any(|allowed| allowed == origin) || self.is_our_origin(origin)
     }
 
-    /// Whether we are on loopback: a gateway that somebody tries out.
-    pub(crate) fn is_local(&self) -> bool {
-        is_loopback(&self.public)
-    }
-
     /// Whether a page of this origin is ours; for a gateway on loopback, any loopback origin is.
     pub(crate) fn is_our_origin(&self, origin: &str) -> bool {
         Url::parse(origin).is_ok_and(|url| {
             url.origin() == self.public.origin() || (is_loopback(&self.public) && is_loopback(&url))
         })
+    }
+
+    /// Whether a form was sent by a page of our own: the browser says where it came from (Fetch, "Origin" and "Sec-Fetch-Site").
+    pub(crate) fn is_own_form(&self, headers: &HeaderMap) -> bool {
+        let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+        let origin = text(header::ORIGIN).is_some_and(|origin| self.is_our_origin(origin));
+        let site = text(HeaderName::from_static("sec-fetch-site"));
+        origin && site.is_none_or(|site| site == "same-origin")
+    }
+
+    /// Whether we are on loopback: a gateway that somebody tries out.
+    pub(crate) fn is_local(&self) -> bool {
+        is_loopback(&self.public)
     }
 }
 

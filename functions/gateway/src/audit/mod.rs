@@ -16,7 +16,7 @@ use std::time::Duration;
 use policies::{Denial, Permit};
 use schemas::audit::{Actor, AuditEvent, Phase, Subject};
 use schemas::decision::DecisionRecord;
-use schemas::ids::{EventId, OrgId, Sha256Hex, Timestamp};
+use schemas::ids::{EventId, OrgId, SessionId, Sha256Hex, Timestamp};
 
 use crate::platform::{Batch, Platform, PlatformError};
 use crate::store;
@@ -109,6 +109,19 @@ pub(crate) fn note_statement<P: Platform>(
     event.reason = Some(reason);
     let sealed = event.seal().map_err(|error| PlatformError::Database(error.to_string()))?;
     Ok(store::audit::insert(&event, sealed, None))
+}
+
+/// The event of a session that is opened in the same batch, as a statement: written only if it was.
+pub(crate) fn opened_statement<P: Platform>(
+    platform: &P,
+    about: &About,
+    reason: String,
+    session: &SessionId,
+) -> Result<crate::platform::Statement, PlatformError> {
+    let mut event = event(platform, about, Phase::Note, None);
+    event.reason = Some(reason);
+    let sealed = event.seal().map_err(|error| PlatformError::Database(error.to_string()))?;
+    Ok(store::audit::insert_if_opened(&event, sealed, session))
 }
 
 fn event<P: Platform>(

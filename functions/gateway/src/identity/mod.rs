@@ -2,8 +2,10 @@
 
 pub(crate) mod api_key;
 pub(crate) mod jwt;
+pub(crate) mod link;
 pub(crate) mod operator;
 pub(crate) mod person;
+pub(crate) mod session;
 
 use http::HeaderMap;
 use schemas::audit::Actor;

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use schemas::audit::Actor;
 use schemas::decision::{OrgFacts, Status, UserFacts};
-use schemas::ids::{ApiKeyId, Sha256Hex};
+use schemas::ids::{ApiKeyId, SessionId, Sha256Hex};
 use schemas::names::{RoleName, UserName};
 
 use super::operator::{self, Operator};
@@ -70,6 +70,11 @@ impl Person {
     /// The person behind a key.
     pub(crate) fn with_key(key: &ApiKeyId, facts: UserFacts) -> Self {
         Self { facts, credential: format!("person-key:{key}") }
+    }
+
+    /// The person behind a browser that is signed in.
+    pub(crate) fn signed_in(session: &SessionId, facts: UserFacts) -> Self {
+        Self { facts, credential: format!("session:{session}") }
     }
 
     /// As the audit trail names them.

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode};
 use maud::{Markup, html};
 use schemas::decision::OrgFacts;
 use schemas::ids::{ApprovalId, Timestamp};
@@ -65,7 +65,7 @@ pub(super) async fn serve<P: Platform>(
     if request.method() == Method::GET {
         return door(StatusCode::OK, None);
     }
-    if !is_own_form(gateway, request.headers()) || request.body().len() > LONGEST {
+    if !gateway.settings.is_own_form(request.headers()) || request.body().len() > LONGEST {
         let why = "Only the form on this page can be sent here. Open the link again.";
         return message(StatusCode::FORBIDDEN, "This was not sent by our own page", why);
     }
@@ -82,14 +82,6 @@ pub(super) async fn serve<P: Platform>(
             message(Fault::Platform.status(), "Not now", why)
         }
     }
-}
-
-/// A form is taken from our own page only: the browser says where it came from (Fetch, "Origin" and "Sec-Fetch-Site").
-fn is_own_form(gateway: &Gateway, headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let origin = text(header::ORIGIN).is_some_and(|origin| gateway.settings.is_our_origin(origin));
-    let site = text(http::HeaderName::from_static("sec-fetch-site"));
-    origin && site.is_none_or(|site| site == "same-origin")
 }
 
 /// Whether whoever sent this form may decide. Answers the note for the next form.

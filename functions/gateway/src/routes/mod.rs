@@ -1,11 +1,13 @@
 //! The surfaces. Each parses its wire, walks, and renders; nothing else does.
 
+mod account;
 pub(crate) mod api;
 mod approve;
 mod console;
 pub(crate) mod mcp;
 mod metadata;
 mod page;
+pub(crate) mod sign_in;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -38,6 +40,18 @@ pub(crate) async fn route<P: Platform>(
             Ok(request) => approve::serve(gateway, platform, &request, id).await,
             Err(refused) => refused,
         },
+        (&Method::GET | &Method::POST, ["sign-in", rest @ ..]) => {
+            match whole(gateway, platform, head, body).await {
+                Ok(request) => sign_in::serve(gateway, platform, &request, rest).await,
+                Err(refused) => refused,
+            }
+        }
+        (&Method::GET | &Method::POST, ["account", rest @ ..]) => {
+            match whole(gateway, platform, head, body).await {
+                Ok(request) => account::serve(gateway, platform, &request, rest).await,
+                Err(refused) => refused,
+            }
+        }
         (&Method::GET, ["" | "console"]) => console::serve(gateway),
         (&Method::GET, ["style.css"]) => page::stylesheet(),
         (&Method::GET, ["healthz"]) => text(StatusCode::OK, "ok\n"),

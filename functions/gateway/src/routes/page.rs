@@ -5,6 +5,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::body::Body;
+use crate::error::Fault;
+use crate::platform::PlatformError;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -53,6 +55,32 @@ pub(super) fn page<S>(status: StatusCode, title: &str, forms: Forms, body: &Mark
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static(referrer));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
     response
+}
+
+/// Sends the browser on, with a GET. What it goes to is ours or was checked.
+pub(super) fn see_other<S>(to: &str) -> Response<Body<S>> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, HeaderValue::from_str(to).unwrap_or(HeaderValue::from_static("/")));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// A page that says one thing.
+pub(super) fn message<S>(status: StatusCode, title: &str, why: &str) -> Response<Body<S>> {
+    page(status, &format!("{title} – Ambit"), Forms::Own, &html! { h1 { (title) } p { (why) } })
+}
+
+/// The page for when the database is away.
+pub(super) fn unavailable<S>(error: &PlatformError) -> Response<Body<S>> {
+    Fault::Platform.log(&error.to_string());
+    message(
+        Fault::Platform.status(),
+        "Not now",
+        "The database can't be reached, and nothing was changed. Try again.",
+    )
 }
 
 /// The one stylesheet.

@@ -1,7 +1,7 @@
 //! The audit trail: rows are added, never changed.
 
 use schemas::audit::{AuditEvent, Sealed};
-use schemas::ids::{EventId, OrgId, Timestamp};
+use schemas::ids::{EventId, OrgId, SessionId, Timestamp};
 
 use crate::platform::{Batch, Platform, PlatformError, Statement, Value};
 
@@ -38,6 +38,23 @@ pub(crate) fn insert_if_taken(event: &AuditEvent, sealed: Sealed) -> Statement {
             event.phase.as_str().into(),
             sealed.leaf.into(),
             sealed.text.into(),
+        ],
+    )
+}
+
+/// The statement that adds the line about a session that was opened, if it was in the same batch.
+pub(crate) fn insert_if_opened(event: &AuditEvent, sealed: Sealed, session: &SessionId) -> Statement {
+    Statement::new(
+        "INSERT INTO audit (id, org_id, at, phase, leaf, event) SELECT ?1, ?2, ?3, ?4, ?5, ?6 \
+         WHERE EXISTS (SELECT 1 FROM sessions WHERE id = ?7)",
+        [
+            event.id.as_str().into(),
+            event.org.as_str().into(),
+            event.at.0.into(),
+            event.phase.as_str().into(),
+            sealed.leaf.into(),
+            sealed.text.into(),
+            session.as_str().into(),
         ],
     )
 }

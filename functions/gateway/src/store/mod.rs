@@ -9,6 +9,7 @@ pub(crate) mod migrations;
 pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod proposals;
+pub(crate) mod sessions;
 pub(crate) mod targets;
 
 use crate::platform::{PlatformError, Row, Rows};

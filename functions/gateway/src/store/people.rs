@@ -12,9 +12,10 @@ macro_rules! user_columns {
         concat!("u.name, u.status, u.email, ", teams!("'user:' || u.id"), ", ", roles!())
     };
 }
+pub(super) use user_columns;
 
 /// Reads the columns of [`user_columns`], which start at `first`.
-fn user(row: &Row, first: usize, org: OrgFacts) -> Result<UserFacts, PlatformError> {
+pub(super) fn user(row: &Row, first: usize, org: OrgFacts) -> Result<UserFacts, PlatformError> {
     Ok(UserFacts {
         name: row.parse(first)?,
         org,
@@ -149,6 +150,33 @@ pub(crate) fn put_team(
         Statement::new(sql, values)
     }));
     statements.extend(reach(org));
+    statements
+}
+
+/// Puts a person into teams, and takes them out of others; teams that are named in neither stay as they are.
+pub(crate) fn put_into_teams<'a>(
+    org: &OrgId,
+    user: &str,
+    into: impl IntoIterator<Item = &'a TeamName>,
+    out_of: impl IntoIterator<Item = &'a TeamName>,
+) -> Vec<Statement> {
+    let member = "(SELECT 'user:' || id FROM users WHERE org_id = ?1 AND name = ?2)";
+    let team = "(SELECT id FROM teams WHERE org_id = ?1 AND name = ?3)";
+    let values = |team: &TeamName| [org.as_str().into(), user.into(), team.as_str().into()];
+    let mut statements = Vec::new();
+    statements.extend(out_of.into_iter().map(|name| {
+        let sql = format!("DELETE FROM team_members WHERE member = {member} AND team_id = {team}");
+        Statement::new(sql, values(name))
+    }));
+    statements.extend(into.into_iter().map(|name| {
+        let sql = "INSERT INTO team_members (team_id, member, org_id) \
+             SELECT t.id, 'user:' || u.id, t.org_id FROM teams t JOIN users u ON u.org_id = t.org_id \
+             WHERE t.org_id = ?1 AND u.name = ?2 AND t.name = ?3 ON CONFLICT DO NOTHING";
+        Statement::new(sql, values(name))
+    }));
+    if !statements.is_empty() {
+        statements.extend(reach(org));
+    }
     statements
 }
 

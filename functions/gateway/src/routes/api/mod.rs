@@ -10,6 +10,7 @@ mod people;
 mod policy;
 mod problem;
 mod servers;
+mod sessions;
 mod table;
 mod teams;
 mod trail;
@@ -234,6 +235,10 @@ async fn dispatch<P: Platform>(
         Operation::GetInventory => inventory::get(desk).await,
         Operation::PutUser => people::put_user(desk, part("user"), body).await,
         Operation::AddUserKey => people::add_own_key(desk, part("user"), body).await,
+        Operation::AddLink => sessions::add_link(desk, part("user"), body).await,
+        Operation::ListSessions => sessions::list(desk, part("user")).await,
+        Operation::EndSessions => sessions::end_all(desk, part("user")).await,
+        Operation::Invite => sessions::invite(desk, body).await,
         Operation::PutTeam => teams::put(desk, part("team"), body).await,
         Operation::PutAgent => people::put_agent(desk, part("agent"), body).await,
         Operation::AddAgentKey => people::add_key(desk, part("agent"), body).await,

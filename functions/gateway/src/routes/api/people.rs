@@ -36,9 +36,7 @@ pub(super) async fn put_user<P: Platform>(
     body: &Bytes,
 ) -> Result<Value, ApiError> {
     let name = UserName::parse(name)?;
-    if name.as_str().starts_with('@') {
-        return Err(ApiError::Malformed("names that start with `@` are the product's own".into()));
-    }
+    is_free_to_choose(&name)?;
     let User { email, status, roles } = read(body)?;
     let now = desk.platform.now();
     let id = UserId::mint(now, random(desk.platform));
@@ -52,6 +50,14 @@ pub(super) async fn put_user<P: Platform>(
     }
     desk.change("user.put", told, statements).await?;
     Ok(json!({ "name": name }))
+}
+
+/// Whether a person may be called that.
+pub(super) fn is_free_to_choose(name: &UserName) -> Result<(), ApiError> {
+    if name.as_str().starts_with('@') {
+        return Err(ApiError::Malformed("names that start with `@` are the product's own".into()));
+    }
+    Ok(())
 }
 
 #[derive(serde::Deserialize)]

@@ -51,6 +51,10 @@ operations! {
     GetInventory: GET "orgs/{org}/inventory" => Org(ReadPolicy);
     PutUser: PUT "orgs/{org}/users/{user}" => Org(Administer);
     AddUserKey: POST "orgs/{org}/users/{user}/keys" => Org(Administer);
+    AddLink: POST "orgs/{org}/users/{user}/links" => Org(Administer);
+    ListSessions: GET "orgs/{org}/users/{user}/sessions" => Org(Administer);
+    EndSessions: DELETE "orgs/{org}/users/{user}/sessions" => Org(Administer);
+    Invite: POST "orgs/{org}/invitations" => Org(Administer);
     PutTeam: PUT "orgs/{org}/teams/{team}" => Org(Administer);
     PutAgent: PUT "orgs/{org}/agents/{agent}" => Org(Administer);
     AddAgentKey: POST "orgs/{org}/agents/{agent}/keys" => Org(Administer);

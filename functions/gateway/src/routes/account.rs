@@ -1,0 +1,163 @@
+//! `/account`: who I am here, where I am signed in, and how to end that.
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use maud::{Markup, html};
+use schemas::ids::{SessionId, Timestamp};
+
+use super::page::{Forms, message, page, see_other, unavailable};
+use super::sign_in;
+use crate::Gateway;
+use crate::audit::{self, About};
+use crate::body::Body;
+use crate::identity::session::{Signed, no_cookie, signed};
+use crate::platform::{Batch, Platform, PlatformError};
+use crate::store::sessions::{self, Listed};
+
+/// The page, or one of its forms.
+pub(super) async fn serve<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    request: &Request<Bytes>,
+    path: &[&str],
+) -> Response<Body<P::Stream>> {
+    Box::pin(answer(gateway, platform, request, path)).await.unwrap_or_else(|error| unavailable(&error))
+}
+
+async fn answer<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    request: &Request<Bytes>,
+    path: &[&str],
+) -> Result<Response<Body<P::Stream>>, PlatformError> {
+    let Some(signed) = signed(platform, request.headers()).await? else {
+        return Ok(sign_in::ask(None, "/account"));
+    };
+    match (request.method(), path) {
+        (&Method::GET, []) => {
+            let mut response = show(gateway, platform, &signed).await?;
+            if let Some(cookie) = signed.renew(platform).await? {
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+            Ok(response)
+        }
+        (&Method::POST, ["sign-out"]) => sign_out(gateway, platform, &signed, request).await,
+        _ => Ok(message(StatusCode::NOT_FOUND, "There is nothing here", "Your own page is /account.")),
+    }
+}
+
+/// A field of a form; nothing if it is there twice.
+fn field(request: &Request<Bytes>, name: &str) -> Option<String> {
+    let mut values = url::form_urlencoded::parse(request.body())
+        .filter(|(other, _)| other == name)
+        .map(|(_, value)| value);
+    let value = values.next()?;
+    values.next().is_none().then(|| value.into_owned())
+}
+
+/// Ends this session, another of the same person, or all of them.
+async fn sign_out<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    signed: &Signed,
+    request: &Request<Bytes>,
+) -> Result<Response<Body<P::Stream>>, PlatformError> {
+    if !signed.takes_form(gateway, request.headers(), &field(request, "token").unwrap_or_default()) {
+        let why = "Only the buttons on your own page can be used here. Open /account again.";
+        return Ok(message(StatusCode::FORBIDDEN, "This was not sent by our own page", why));
+    }
+    let chosen = field(request, "session").unwrap_or_default();
+    let (statements, what, ends_this) = if chosen == "all" {
+        (sessions::end_all(&signed.user_id).to_vec(), "signed out everywhere".to_owned(), true)
+    } else {
+        let Ok(id) = SessionId::parse(&chosen) else {
+            return Ok(message(StatusCode::BAD_REQUEST, "No such session", "Open /account again."));
+        };
+        let ends_this = id == signed.id;
+        (vec![sessions::end(&signed.user_id, &id)], format!("{id}: signed out"), ends_this)
+    };
+    let about = about(signed, "session.end");
+    let note = audit::note_statement(platform, &about, what, None)?;
+    platform.sql(Batch::write(statements.into_iter().chain([note]).collect::<Vec<_>>())).await?;
+    if !ends_this {
+        return Ok(see_other("/account"));
+    }
+    let mut response = message(StatusCode::OK, "You are signed out", "You can close this page.");
+    response.headers_mut().append(header::SET_COOKIE, no_cookie());
+    Ok(response)
+}
+
+/// What a person does to their own account, for the trail.
+fn about(signed: &Signed, method: &str) -> About {
+    About {
+        org: signed.person.facts.org.id.clone(),
+        actor: signed.person.actor(),
+        method: method.to_owned(),
+        subject: None,
+        arguments: None,
+        traceparent: None,
+    }
+}
+
+async fn show<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    signed: &Signed,
+) -> Result<Response<Body<P::Stream>>, PlatformError> {
+    let now = platform.now();
+    let results = platform.sql(Batch::read([sessions::of_user(&signed.user_id, now)])).await?;
+    let all: Vec<Listed> = results.iter().flatten().map(sessions::listed).collect::<Result<_, _>>()?;
+    let facts = &signed.person.facts;
+    let token = signed.form_token(&gateway.vault);
+    let listed = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let body = html! {
+        h1 { (facts.name) }
+        dl {
+            dt { "Organisation" } dd { (facts.org.name) }
+            @if !facts.email.is_empty() { dt { "E-mail" } dd { (facts.email) } }
+            dt { "Roles" } dd { (listed(facts.roles.iter().map(|role| role.as_str()).collect())) }
+            dt { "Teams" } dd { (listed(facts.teams.iter().map(|team| team.as_str()).collect())) }
+        }
+        h2 { "Where you are signed in" }
+        ul.sessions {
+            @for session in &all { (one(session, signed, &token, now)) }
+        }
+        form method="post" action="/account/sign-out" {
+            input type="hidden" name="token" value=(token);
+            button name="session" value="all" { "Sign out everywhere" }
+        }
+    };
+    Ok(page(StatusCode::OK, &format!("{} – Ambit", facts.name), Forms::Own, &body))
+}
+
+fn one(session: &Listed, signed: &Signed, token: &str, now: Timestamp) -> Markup {
+    let how = match session.opened_by.strip_prefix("idp:") {
+        Some(name) => format!("by {name}"),
+        None => format!("with a {}", session.opened_by),
+    };
+    html! {
+        li {
+            @if session.id == signed.id { strong { "This browser" } " · " }
+            (if session.browser.is_empty() { "an unknown browser" } else { &session.browser })
+            br;
+            small { "signed in " (how) " " (ago(session.since, now)) ", used " (ago(session.used, now)) }
+            form method="post" action="/account/sign-out" {
+                input type="hidden" name="token" value=(token);
+                button name="session" value=(session.id) { "Sign out" }
+            }
+        }
+    }
+}
+
+/// How long ago something was, in words that are true for a while.
+fn ago(then: Timestamp, now: Timestamp) -> String {
+    let minutes = now.0.saturating_sub(then.0) / 60_000;
+    match (minutes, minutes / 60, minutes / 60 / 24) {
+        (0..15, ..) => "just now".to_owned(),
+        (minutes, 0, _) => format!("{minutes} minutes ago"),
+        (_, 1, _) => "an hour ago".to_owned(),
+        (_, hours, 0) => format!("{hours} hours ago"),
+        (_, _, 1) => "a day ago".to_owned(),
+        (_, _, days) => format!("{days} days ago"),
+    }
+}
