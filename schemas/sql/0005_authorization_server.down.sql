@@ -1,3 +1,5 @@
+DROP TABLE revoked_tokens;
+
 DROP TABLE seen_assertions;
 
 DROP TABLE consents;

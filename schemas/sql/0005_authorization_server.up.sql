@@ -86,6 +86,12 @@ CREATE TABLE seen_assertions (
 
 CREATE INDEX seen_assertions_until ON seen_assertions (until);
 
+-- Access tokens that were revoked one by one, until they would have expired.
+CREATE TABLE revoked_tokens (
+  jti TEXT PRIMARY KEY,
+  until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Which clients people may let act as this agent: client ids, `https://host/*`, or `*`; a JSON array.
 ALTER TABLE agents ADD COLUMN clients TEXT NOT NULL DEFAULT '[]';
 

@@ -3,7 +3,9 @@
 pub(crate) mod admin;
 pub(crate) mod approvals;
 pub(crate) mod audit;
+pub(crate) mod authorizations;
 pub(crate) mod callers;
+pub(crate) mod clients;
 pub(crate) mod inventory;
 pub(crate) mod migrations;
 pub(crate) mod people;
