@@ -10,6 +10,7 @@ pub mod secret;
 
 mod approvals;
 mod audit;
+mod clients;
 pub mod egress;
 mod error;
 mod identity;
@@ -47,6 +48,7 @@ pub struct Gateway {
     vault: Rc<vault::Vault>,
     provisioner_key: Vec<u8>,
     tokens: identity::jwt::Tokens,
+    access_tokens: identity::access_token::AccessTokens,
     limits: limits::Limits,
     sets: RefCell<HashMap<Sha256Hex, Rc<CompiledSet>>>,
 }
@@ -70,7 +72,10 @@ impl Gateway {
             None => vault.derive("ambit/v1/provisioner").to_vec(),
         };
         let limits = limits::Limits::new(settings.rates.clone());
+        let access_tokens =
+            identity::access_token::AccessTokens::new(&settings.public_url, settings.signing_generation);
         Ok(Self {
+            access_tokens,
             settings,
             vault: Rc::new(vault),
             provisioner_key,
@@ -128,6 +133,7 @@ impl Gateway {
         let unknown = audit::reaper::reap(platform).await?;
         store::approvals::forget(platform).await?;
         store::sessions::forget(platform).await?;
+        store::authorizations::forget(platform).await?;
         Ok(unknown)
     }
 }

@@ -21,6 +21,9 @@ use crate::store;
 /// The id of our own command line.
 pub(crate) const COMMAND_LINE: &str = "ambit-cli";
 
+/// Stands for no client at all.
+const WORKLOAD: &str = "workload";
+
 /// Where a client comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -66,6 +69,16 @@ impl Client {
     /// Whether it may act in that organisation at all.
     pub(crate) fn is_for(&self, org: &OrgId) -> bool {
         self.org.as_ref().is_none_or(|own| own == org)
+    }
+
+    /// Whoever shows an assertion and does not say which client it is: what is let in is what the assertion is about (RFC 7521 §4.1).
+    pub(crate) fn workload() -> Self {
+        Self { id: WORKLOAD.to_owned(), metadata: Metadata::default(), ..command_line() }
+    }
+
+    /// Whether it is that.
+    pub(crate) fn is_workload(&self) -> bool {
+        self.id == WORKLOAD
     }
 
     /// Whether one of an agent's patterns lets it in: its id, `https://host/*` for ids that are such URLs, or `*`.

@@ -65,7 +65,7 @@ pub(crate) async fn verify_client<P: Platform>(
         }
         (None, None) => return Err(invalid("the client has no key")),
     };
-    let signed = gateway.tokens.signed(gateway, platform, token, keys, &jwt::ALGORITHMS).await;
+    let signed = gateway.tokens.signed(&gateway.settings, platform, token, keys, &jwt::ALGORITHMS).await;
     let payload = signed.map_err(|error| match error {
         IdentityError::Platform(error) => ProofError::Platform(error),
         other => invalid(&other.to_string()),

@@ -1,11 +1,14 @@
 //! Who calls: an agent, on behalf of a person or of nobody.
 
+pub(crate) mod access_token;
 pub(crate) mod api_key;
+pub(crate) mod assertion;
 pub(crate) mod jwt;
 pub(crate) mod link;
 pub(crate) mod operator;
 pub(crate) mod person;
 pub(crate) mod session;
+pub(crate) mod signing;
 
 use http::HeaderMap;
 use schemas::audit::Actor;
@@ -13,6 +16,7 @@ use schemas::decision::{AgentFacts, UserFacts};
 use schemas::ids::AgentId;
 use schemas::names::OrgName;
 
+use crate::Gateway;
 use crate::platform::{Platform, PlatformError};
 use crate::store::callers::{Credential, Known};
 
@@ -57,8 +61,8 @@ pub(crate) enum IdentityError {
 /// # Errors
 /// See [`IdentityError`].
 pub(crate) async fn credential<P: Platform>(
+    gateway: &Gateway,
     platform: &P,
-    tokens: &jwt::Tokens,
     headers: &HeaderMap,
     org: &OrgName,
     audience: &str,
@@ -67,7 +71,19 @@ pub(crate) async fn credential<P: Platform>(
     if api_key::looks_like_one(token) {
         return api_key::hash(token).map(Credential::KeyHash);
     }
-    tokens.verify(platform, token, org, audience).await
+    let now = platform.now();
+    if gateway.access_tokens.is_ours(&gateway.vault, now, token) {
+        let claims = gateway.access_tokens.verify(&gateway.vault, now, token, Some(audience))?;
+        let agent = claims.agent.filter(|_| claims.org == *org);
+        return Ok(Credential::Access {
+            authorization: claims.sid,
+            agent: agent.ok_or_else(|| IdentityError::Invalid("it is for no agent of this organisation".into()))?,
+            jti: claims.jti,
+            client: claims.client_id,
+            scopes: claims.scope.split_whitespace().map(str::to_owned).collect(),
+        });
+    }
+    gateway.tokens.verify(platform, token, org, audience).await
 }
 
 /// The caller behind a credential, from what the store knows of it.
@@ -78,6 +94,7 @@ pub(crate) fn caller(credential: &Credential, known: Option<Known>) -> Result<Ca
     let invalid = |why: &str| IdentityError::Invalid(why.to_owned());
     match (credential, known) {
         (Credential::KeyHash(_), None) => Err(invalid("no such API key, or it was revoked or has expired")),
+        (Credential::Access { .. }, None) => Err(invalid("it was revoked")),
         (Credential::Token { .. }, None) => Err(invalid("its client is no agent of this organisation")),
         (Credential::Token { client, subject, .. }, Some(known))
             if known.user.is_none() && client != subject =>
@@ -90,6 +107,9 @@ pub(crate) fn caller(credential: &Credential, known: Option<Known>) -> Result<Ca
                     (format!("key:{}", known.key.as_ref().map_or("", |key| key.as_str())), Vec::new())
                 }
                 Credential::Token { issuer, scopes, .. } => (format!("jwt:{issuer}"), scopes.clone()),
+                Credential::Access { authorization, scopes, .. } => {
+                    (format!("authorization:{authorization}"), scopes.clone())
+                }
             };
             Ok(Caller {
                 agent_id: known.agent_id,

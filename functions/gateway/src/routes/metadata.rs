@@ -7,6 +7,7 @@ use crate::Gateway;
 use crate::body::Body;
 use crate::platform::Platform;
 use crate::routes::mcp::answer;
+use crate::routes::oauth_server;
 use crate::store::callers;
 
 /// The resource identifier of a toolbox, which is its URL and the audience of its tokens.
@@ -41,7 +42,11 @@ pub(super) async fn serve<P: Platform>(
     };
     let document = serde_json::json!({
         "resource": resource(gateway, &org, &toolbox),
-        "authorization_servers": issuers.iter().map(|issuer| &issuer.name).collect::<Vec<_>>(),
+        // Ours first: clients take the first. The others' tokens are taken too.
+        "authorization_servers": std::iter::once(&gateway.settings.public_url)
+            .chain(issuers.iter().map(|issuer| &issuer.name))
+            .collect::<Vec<_>>(),
+        "scopes_supported": oauth_server::SCOPES,
         "bearer_methods_supported": ["header"],
         "resource_name": format!("{toolbox} toolbox of {org}"),
     });

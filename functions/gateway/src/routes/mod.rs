@@ -6,8 +6,10 @@ mod approve;
 mod console;
 pub(crate) mod mcp;
 mod metadata;
+pub(crate) mod oauth_server;
 mod page;
 pub(crate) mod sign_in;
+mod visible;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -17,6 +19,8 @@ use schemas::provisioner::MAX_MESSAGE_BYTES;
 use crate::Gateway;
 use crate::body::{Body, Incoming, Unread, receive};
 use crate::platform::Platform;
+
+pub(crate) use visible::visible;
 
 /// The route table.
 pub(crate) async fn route<P: Platform>(
@@ -49,6 +53,12 @@ pub(crate) async fn route<P: Platform>(
         (&Method::GET | &Method::POST, ["account", rest @ ..]) => {
             match whole(gateway, platform, head, body).await {
                 Ok(request) => account::serve(gateway, platform, &request, rest).await,
+                Err(refused) => refused,
+            }
+        }
+        (_, path) if let Some(endpoint) = oauth_server::Endpoint::at(path) => {
+            match whole(gateway, platform, head, body).await {
+                Ok(request) => oauth_server::serve(gateway, platform, endpoint, &request).await,
                 Err(refused) => refused,
             }
         }

@@ -11,12 +11,14 @@ use crate::platform::PlatformError;
 const STYLE: &str = include_str!("style.css");
 
 /// Where the forms of a page may be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Forms {
     /// It has none.
     None,
     /// To where the page came from.
     Own,
+    /// To where the page came from, which then redirects to this origin or scheme: browsers hold the redirect to the same rule.
+    OwnThen(String),
 }
 
 /// A page.
@@ -33,24 +35,22 @@ pub(super) fn page<S>(status: StatusCode, title: &str, forms: Forms, body: &Mark
             body { main { (body) } }
         }
     };
-    let (policy, referrer, caching) = match forms {
-        Forms::None => (
-            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-            "no-referrer",
-            "no-cache",
-        ),
+    let (targets, referrer, caching) = match &forms {
+        Forms::None => ("'none'".to_owned(), "no-referrer", "no-cache"),
         // Under `no-referrer` browsers send no origin with a form either, and we ask for one.
-        Forms::Own => (
-            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-            "same-origin",
-            "no-store",
-        ),
+        Forms::Own => ("'self'".to_owned(), "same-origin", "no-store"),
+        Forms::OwnThen(next) => (format!("'self' {next}"), "same-origin", "no-store"),
     };
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action {targets}; frame-ancestors 'none'"
+    );
     let mut response = Response::new(Body::Whole(Bytes::from(document.into_string())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    // A target that is no text for a header is none: then nothing may be sent anywhere.
+    let strictest = HeaderValue::from_static("default-src 'none'; form-action 'none'; frame-ancestors 'none'");
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_str(&policy).unwrap_or(strictest));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static(referrer));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));

@@ -227,7 +227,11 @@ pub(crate) fn revoke_token(jti: &str, until: Timestamp) -> Statement {
 }
 
 /// Forgets what has expired. An authorization outlives its codes and refresh tokens.
-pub(crate) fn sweep(now: Timestamp) -> Vec<Statement> {
+pub(crate) async fn forget(platform: &impl Platform) -> Result<(), PlatformError> {
+    platform.sql(Batch::write(expired(platform.now()))).await.map(drop)
+}
+
+fn expired(now: Timestamp) -> Vec<Statement> {
     let gone = "(SELECT id FROM authorizations WHERE expires_at < ?1 LIMIT 500)";
     let mut statements: Vec<Statement> = ["refresh_tokens", "authorization_codes"]
         .map(|table| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use schemas::decision::{AgentFacts, Grants, OrgFacts, Status, UserFacts};
-use schemas::ids::{AgentId, ApiKeyId, Timestamp};
+use schemas::ids::{AgentId, ApiKeyId, AuthorizationId, Timestamp};
 use schemas::names::OrgName;
 
 use crate::platform::{Batch, Platform, PlatformError, Row, Statement, Value};
@@ -26,14 +26,29 @@ pub(crate) enum Credential {
         /// `scope`, split.
         scopes: Vec<String>,
     },
+    /// A verified access token of our own.
+    Access {
+        /// The authorization that it comes from.
+        authorization: AuthorizationId,
+        /// As which agent.
+        agent: AgentId,
+        /// The token's own id.
+        jti: String,
+        /// Through which client.
+        client: String,
+        /// `scope`, split.
+        scopes: Vec<String>,
+    },
 }
 
 impl Credential {
-    /// What stands for `?1` (key hash), `?2` (organisation) and `?3` (client) in statements that need the agent's id.
+    /// What stands for `?1` (key hash, or the agent's own id), `?2` (organisation) and `?3` (client) in statements that need the
+    /// agent's id.
     pub(super) fn keys(&self) -> [Value; 3] {
         match self {
             Self::KeyHash(hash) => [hash.as_str().into(), Value::Null, Value::Null],
             Self::Token { org, client, .. } => [Value::Null, org.as_str().into(), client.as_str().into()],
+            Self::Access { agent, .. } => [agent.as_str().into(), Value::Null, Value::Null],
         }
     }
 }
@@ -41,7 +56,7 @@ impl Credential {
 /// The agent's id from a credential's keys; `?1` to `?3` are [`Credential::keys`].
 macro_rules! agent_id {
     () => {
-        "COALESCE((SELECT agent_id FROM api_keys WHERE hash = ?1), \
+        "COALESCE((SELECT agent_id FROM api_keys WHERE hash = ?1), (SELECT id FROM agents WHERE id = ?1), \
          (SELECT a.id FROM agents a JOIN orgs o ON o.id = a.org_id WHERE o.name = ?2 AND a.oauth_client = ?3))"
     };
 }
@@ -96,6 +111,15 @@ const BY_TOKEN: &str = concat!(
      WHERE o.name = ?1 AND a.oauth_client = ?2"
 );
 
+/// A token of ours is good while its authorization is: ending that, or this one token, bites at the next request.
+const BY_AUTHORIZATION: &str = concat!(
+    columns!("''"),
+    " FROM authorizations z JOIN agents a ON a.id = z.agent_id JOIN orgs o ON o.id = a.org_id \
+     LEFT JOIN users w ON w.id = a.owner_id LEFT JOIN users u ON u.id = z.user_id \
+     WHERE z.id = ?1 AND a.id = ?2 AND z.revoked_at IS NULL AND z.expires_at > ?3 \
+     AND NOT EXISTS (SELECT 1 FROM revoked_tokens r WHERE r.jti = ?4)"
+);
+
 /// What the database says of a credential.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
@@ -112,6 +136,10 @@ pub(super) fn statement(credential: &Credential, now: Timestamp) -> Statement {
         Credential::Token { org, client, subject, .. } => {
             Statement::new(BY_TOKEN, [org.as_str().into(), client.as_str().into(), subject.as_str().into()])
         }
+        Credential::Access { authorization, agent, jti, .. } => Statement::new(
+            BY_AUTHORIZATION,
+            [authorization.as_str().into(), agent.as_str().into(), now.0.into(), jti.as_str().into()],
+        ),
     }
 }
 

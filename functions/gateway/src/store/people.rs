@@ -1,7 +1,7 @@
 //! Teams, roles, and keys of people.
 
 use schemas::decision::{OrgFacts, Status, UserFacts};
-use schemas::ids::{ApiKeyId, OrgId, TeamId, Timestamp, UserId};
+use schemas::ids::{AgentId, ApiKeyId, OrgId, TeamId, Timestamp, UserId};
 use schemas::names::{RoleName, TeamName};
 
 use super::callers::{names, roles, teams};
@@ -45,6 +45,45 @@ pub(crate) async fn by_key(
             Ok((row.parse(0)?, user(row, 3, org)?))
         })
         .transpose()
+}
+
+/// A person, as they are now.
+pub(crate) async fn facts(
+    platform: &impl Platform,
+    org: &OrgFacts,
+    id: &UserId,
+) -> Result<Option<UserFacts>, PlatformError> {
+    const SQL: &str = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.org_id = ?1 AND u.id = ?2");
+    let statement = Statement::new(SQL, [org.id.as_str().into(), id.as_str().into()]);
+    let results = platform.sql(Batch::read([statement])).await?;
+    super::first(&results, 0).map(|row| user(row, 0, org.clone())).transpose()
+}
+
+/// The person whom an issuer calls so: linked at a sign-in or, for an issuer whose tokens the organisation takes, of that name.
+pub(crate) async fn by_subject(
+    platform: &impl Platform,
+    org: &OrgId,
+    issuer: &str,
+    subject: &str,
+) -> Result<Option<UserId>, PlatformError> {
+    let sql = "SELECT user_id FROM identities WHERE org_id = ?1 AND issuer = ?2 AND subject = ?3 \
+         UNION ALL SELECT id FROM users WHERE org_id = ?1 AND name = ?3 \
+         AND EXISTS (SELECT 1 FROM issuers i WHERE i.org_id = ?1 AND i.issuer = ?2) LIMIT 1";
+    let statement = Statement::new(sql, [org.as_str().into(), issuer.into(), subject.into()]);
+    let results = platform.sql(Batch::read([statement])).await?;
+    super::first(&results, 0).map(|row| row.parse(0)).transpose()
+}
+
+/// The agent that is this client of an organisation's issuer.
+pub(crate) async fn agent_of_client(
+    platform: &impl Platform,
+    org: &OrgId,
+    client: &str,
+) -> Result<Option<AgentId>, PlatformError> {
+    let sql = "SELECT id FROM agents WHERE org_id = ?1 AND oauth_client = ?2";
+    let statement = Statement::new(sql, [org.as_str().into(), client.into()]);
+    let results = platform.sql(Batch::read([statement])).await?;
+    super::first(&results, 0).map(|row| row.parse(0)).transpose()
 }
 
 /// Every person of an organisation.

@@ -178,7 +178,7 @@ async fn post<P: Platform>(
     toolbox: &ToolboxName,
 ) -> Response<Body<P::Stream>> {
     let audience = metadata::resource(gateway, org, toolbox);
-    let credential = match identity::credential(platform, &gateway.tokens, headers, org, &audience).await {
+    let credential = match identity::credential(gateway, platform, headers, org, &audience).await {
         Ok(credential) => credential,
         // Whoever sends nonsense without a credential is told first that one is needed.
         Err(error) => return challenge::unproven(gateway, org, toolbox, &error),

@@ -98,7 +98,11 @@ impl From<Refusal> for OAuthError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Platform(why) => PlatformError::Database(why).into(),
-            other @ (Refusal::Identity(_) | Refusal::NoToolbox(_) | Refusal::Unknown { .. } | Refusal::Needs { .. }) => {
+            other @ (Refusal::Identity(_)
+            | Refusal::NoToolbox(_)
+            | Refusal::Unknown { .. }
+            | Refusal::Needs { .. }
+            | Refusal::OutOfScope { .. }) => {
                 Self::access_denied(other.to_string())
             }
         }

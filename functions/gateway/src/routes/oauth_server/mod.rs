@@ -20,12 +20,11 @@ mod token;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
-use self::error::OAuthError;
 use crate::Gateway;
 use crate::body::Body;
 use crate::platform::Platform;
 
-pub(crate) use scopes::{ALL as SCOPES, MANAGE};
+pub(crate) use scopes::ALL as SCOPES;
 
 /// What there is at the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::error::OAuthError;
 use crate::Gateway;
 use crate::body::Body;
-use crate::clients::{Client, Kind, Metadata, Method};
+use crate::clients::{Client, Kind, Metadata};
 use crate::egress;
 use crate::platform::Platform;
 use crate::store;

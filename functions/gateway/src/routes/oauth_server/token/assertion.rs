@@ -68,6 +68,9 @@ async fn workload<P: Platform>(ask: &Ask<'_, P>, assertion: &str) -> Result<Resp
     let agent = agent.ok_or_else(|| {
         OAuthError::invalid_grant(format!("no agent of this organisation is `{client}` of `{issuer}`: set its `oauthClient`"))
     })?;
+    if !ask.client.is_workload() {
+        return Err(OAuthError::invalid_request("a workload is no client: leave `client_id` out"));
+    }
     let (agent, _, _) = place.still(ask.platform, &ask.client, &agent, None).await?;
     let actor = Actor { agent: Some(agent.facts.name.clone()), user: None, credential: String::new() };
     let new = Authorization {

@@ -8,7 +8,7 @@ mod issue;
 mod refresh;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header};
 
 use super::error::OAuthError;
 use super::parameters::{Parameters, of_form};
@@ -46,7 +46,13 @@ pub(super) async fn serve<P: Platform>(
         let why = format!("`grant_type` must be one of {}", GRANTS.join(", "));
         return Err(OAuthError::new("unsupported_grant_type", why));
     }
-    let client = prove(gateway, platform, request, &form).await?;
+    let shows_client = request.headers().contains_key(header::AUTHORIZATION)
+        || ["client_id", "client_assertion"].iter().any(|name| form.get(name).is_some());
+    let client = if grant == JWT_BEARER && !shows_client {
+        Client::workload()
+    } else {
+        prove(gateway, platform, request, &form).await?
+    };
     let ask = Ask { gateway, platform, client, form };
     match grant.as_str() {
         "authorization_code" => code::redeem(&ask).await,
