@@ -10,6 +10,7 @@ pub mod issuer;
 pub mod mcp;
 pub mod memory;
 pub mod node;
+pub mod oauth;
 pub mod operator;
 pub mod programs;
 pub mod stack;

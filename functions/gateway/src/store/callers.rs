@@ -117,7 +117,7 @@ const BY_AUTHORIZATION: &str = concat!(
     " FROM authorizations z JOIN agents a ON a.id = z.agent_id JOIN orgs o ON o.id = a.org_id \
      LEFT JOIN users w ON w.id = a.owner_id LEFT JOIN users u ON u.id = z.user_id \
      WHERE z.id = ?1 AND a.id = ?2 AND z.revoked_at IS NULL AND z.expires_at > ?3 \
-     AND NOT EXISTS (SELECT 1 FROM revoked_tokens r WHERE r.jti = ?4)"
+     AND (z.user_id IS NULL OR u.id IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM revoked_tokens r WHERE r.jti = ?4)"
 );
 
 /// What the database says of a credential.

@@ -37,7 +37,9 @@ impl<P: Platform> Visit<'_, P> {
         credential: &Credential,
         method: &'static str,
     ) -> Result<(), Refusal> {
-        let (Credential::Token { client, .. }, Some(user)) = (credential, &self.caller.user) else {
+        let (Credential::Token { client, .. } | Credential::Access { client, .. }, Some(user)) =
+            (credential, &self.caller.user)
+        else {
             return Ok(());
         };
         match self.decide(acting(&self.caller.agent, user, client, self.context())) {

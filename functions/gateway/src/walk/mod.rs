@@ -5,6 +5,7 @@ mod approval;
 mod foresight;
 mod scope;
 
+pub(crate) use acting::acting;
 pub(crate) use approval::{Brought, Prospect, Reply, Round, Settled, ToolCall};
 pub(crate) use scope::Scopes;
 

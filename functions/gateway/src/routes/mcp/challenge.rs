@@ -15,6 +15,7 @@ use crate::identity::IdentityError;
 use crate::platform::Platform;
 use crate::protocol::Era;
 use crate::routes::metadata;
+use crate::routes::oauth_server::SCOPES;
 use crate::walk::Scopes;
 
 /// 401 with the challenge of RFC 9728 §5.1, or 503 where we could not find out.
@@ -28,7 +29,12 @@ pub(super) fn unproven<S>(
         Fault::Platform.log(&cause.to_string());
         return RpcError::of(Fault::Platform, error.to_string()).answer(None, None);
     }
-    let mut challenge = format!("Bearer resource_metadata=\"{}\"", metadata::url(gateway, org, toolbox));
+    // All that a toolbox has: whoever signs in is asked once, and can say yes to less.
+    let mut challenge = format!(
+        "Bearer resource_metadata=\"{}\", scope=\"{}\"",
+        metadata::url(gateway, org, toolbox),
+        SCOPES.join(" ")
+    );
     if matches!(error, IdentityError::Invalid(_)) {
         challenge.push_str(", error=\"invalid_token\"");
     }

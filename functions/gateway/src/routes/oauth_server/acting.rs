@@ -4,9 +4,7 @@ use std::rc::Rc;
 
 use ::policies::{CompiledSet, Permit};
 use schemas::audit::Actor;
-use schemas::decision::{
-    Action, AgentFacts, ContextFacts, DecisionRequest, OrgFacts, Principal, ResourceFacts, Status, UserFacts,
-};
+use schemas::decision::{AgentFacts, ContextFacts, OrgFacts, Status, UserFacts};
 use schemas::ids::{AgentId, UserId};
 use schemas::names::OrgName;
 
@@ -17,6 +15,7 @@ use crate::clients::Client;
 use crate::platform::{Platform, PlatformError};
 use crate::store;
 use crate::store::authorizations::{Candidate, candidates, parties};
+use crate::walk::acting;
 
 /// An organisation, and the policies that it has now.
 pub(super) struct Place {
@@ -44,18 +43,8 @@ impl Place {
         user: &UserFacts,
         client: &Client,
     ) -> Result<Permit, ::policies::Denial> {
-        let context = ContextFacts {
-            user: Some(user.clone()),
-            client: Some(client.id.clone()),
-            ..ContextFacts::at(platform.now(), self.org.clone())
-        };
-        let request = DecisionRequest {
-            principal: Principal::Agent(agent.clone()),
-            action: Action::ActFor,
-            resource: ResourceFacts::User(user.clone()),
-            context,
-        };
-        ::policies::decide(&self.policies, request)
+        let context = ContextFacts::at(platform.now(), self.org.clone());
+        ::policies::decide(&self.policies, acting(agent, user, &client.id, context))
     }
 
     /// The agents that a person could let this client act as, in order of their names.
