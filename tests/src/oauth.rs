@@ -65,8 +65,15 @@ pub fn challenge(verifier: &str) -> String {
 }
 
 /// Sends a request to a path of the gateway.
-pub async fn send(door: &Door, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Told {
-    let mut request = Request::builder().method(method).uri(path).header("host", door.url().trim_start_matches("http://"));
+pub async fn send(
+    door: &Door,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Told {
+    let mut request =
+        Request::builder().method(method).uri(path).header("host", door.url().trim_start_matches("http://"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -102,7 +109,12 @@ impl Client {
         )
         .await;
         assert_eq!(told.status, StatusCode::CREATED, "{}", told.body);
-        Self { door: door.clone(), id: told.text("client_id").to_owned(), secret: None, redirect_uri: REDIRECT.into() }
+        Self {
+            door: door.clone(),
+            id: told.text("client_id").to_owned(),
+            secret: None,
+            redirect_uri: REDIRECT.into(),
+        }
     }
 
     /// The parameters of a request that is good, for a resource.
@@ -156,10 +168,15 @@ impl Client {
     pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Told {
         let mut all = fields.to_vec();
         let mut headers = vec![("content-type", "application/x-www-form-urlencoded")];
-        let basic = self.secret.as_ref().map(|secret| format!("Basic {}", STANDARD.encode(format!("{}:{secret}", self.id))));
+        let basic = self
+            .secret
+            .as_ref()
+            .map(|secret| format!("Basic {}", STANDARD.encode(format!("{}:{secret}", self.id))));
         match &basic {
             Some(basic) => headers.push(("authorization", basic)),
-            None if !self.id.is_empty() && !fields.iter().any(|(name, _)| *name == "client_id") => all.push(("client_id", &self.id)),
+            None if !self.id.is_empty() && !fields.iter().any(|(name, _)| *name == "client_id") => {
+                all.push(("client_id", &self.id))
+            }
             None => {}
         }
         send(&self.door, Method::POST, path, &headers, encoded(&all)).await

@@ -48,7 +48,9 @@ pub(super) async fn fetch<P: Platform>(
         .map_err(|error| unknown(format!("its document can't be fetched: {}", error.told())))?;
     if response.status() != StatusCode::OK {
         let status = response.status().as_u16();
-        return Err(unknown(format!("its document is answered with status {status}; redirects are not followed")));
+        return Err(unknown(format!(
+            "its document is answered with status {status}; redirects are not followed"
+        )));
     }
     if !is_json(response.headers()) {
         return Err(unknown("its document is not `application/json`".to_owned()));
@@ -95,7 +97,14 @@ fn read(gateway: &Gateway, id: &str, body: &[u8]) -> Result<Client, String> {
     if let Some(uri) = &metadata.jwks_uri {
         egress::public_url(&gateway.settings, uri).map_err(|error| error.to_string())?;
     }
-    Ok(Client { id: id.to_owned(), kind: Kind::Document, org: None, agent: None, metadata, secret_hash: None })
+    Ok(Client {
+        id: id.to_owned(),
+        kind: Kind::Document,
+        org: None,
+        agent: None,
+        metadata,
+        secret_hash: None,
+    })
 }
 
 fn is_json(headers: &http::HeaderMap) -> bool {
@@ -106,11 +115,14 @@ fn is_json(headers: &http::HeaderMap) -> bool {
 
 /// How long a copy is good (RFC 9111 §5.2.2), in milliseconds.
 fn freshness(headers: &http::HeaderMap) -> i64 {
-    let control = headers.get(header::CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let control =
+        headers.get(header::CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let directives = || control.split(',').map(str::trim);
     if directives().any(|one| one.eq_ignore_ascii_case("no-store") || one.eq_ignore_ascii_case("no-cache")) {
         return SHORTEST_COPY;
     }
     let seconds = directives().find_map(|one| one.strip_prefix("max-age=")?.parse::<i64>().ok());
-    seconds.map_or(LONGEST_COPY / 24, |seconds| seconds.saturating_mul(1000)).clamp(SHORTEST_COPY, LONGEST_COPY)
+    seconds
+        .map_or(LONGEST_COPY / 24, |seconds| seconds.saturating_mul(1000))
+        .clamp(SHORTEST_COPY, LONGEST_COPY)
 }

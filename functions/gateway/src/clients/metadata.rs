@@ -25,7 +25,8 @@ pub(crate) enum Method {
 
 impl Method {
     /// All of them, as metadata tells them.
-    pub(crate) const ALL: [&str; 4] = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+    pub(crate) const ALL: [&str; 4] =
+        ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
 
     /// Whether it has a secret that we keep a hash of.
     pub(crate) fn has_secret(self) -> bool {
@@ -112,10 +113,15 @@ impl Metadata {
             self.check_redirect(uri)?;
         }
         if let Some(other) = self.response_types.iter().flatten().find(|kind| *kind != "code") {
-            return Err(bad("invalid_client_metadata", format!("response type `{other}` is not served: use `code`")));
+            return Err(bad(
+                "invalid_client_metadata",
+                format!("response type `{other}` is not served: use `code`"),
+            ));
         }
         match (self.method(), self.jwks.is_some(), self.jwks_uri.is_some()) {
-            (_, true, true) => Err(bad("invalid_client_metadata", "`jwks` and `jwks_uri` can't both be there")),
+            (_, true, true) => {
+                Err(bad("invalid_client_metadata", "`jwks` and `jwks_uri` can't both be there"))
+            }
             (Method::PrivateKeyJwt, false, false) => {
                 Err(bad("invalid_client_metadata", "`private_key_jwt` needs `jwks` or `jwks_uri`"))
             }
@@ -161,9 +167,18 @@ mod tests {
             (r#"{"redirect_uris":["javascript://x/%0aalert(1)"]}"#, "invalid_redirect_uri"),
             (r#"{"redirect_uris":["http://app.example/cb"]}"#, "invalid_redirect_uri"),
             (r#"{"redirect_uris":["http://localhost/cb"],"application_type":"web"}"#, "invalid_redirect_uri"),
-            (r#"{"redirect_uris":["https://a.example/cb"],"response_types":["token"]}"#, "invalid_client_metadata"),
-            (r#"{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"private_key_jwt"}"#, "invalid_client_metadata"),
-            (r#"{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"tls_client_auth"}"#, "invalid_client_metadata"),
+            (
+                r#"{"redirect_uris":["https://a.example/cb"],"response_types":["token"]}"#,
+                "invalid_client_metadata",
+            ),
+            (
+                r#"{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"private_key_jwt"}"#,
+                "invalid_client_metadata",
+            ),
+            (
+                r#"{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"tls_client_auth"}"#,
+                "invalid_client_metadata",
+            ),
             (r#"{"redirect_uris":"https://a.example/cb"}"#, "invalid_client_metadata"),
             ("[]", "invalid_client_metadata"),
         ] {

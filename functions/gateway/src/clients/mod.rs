@@ -10,7 +10,7 @@ mod redirect;
 
 use schemas::ids::{AgentId, OrgId};
 
-pub(crate) use metadata::{BadMetadata, Method, Metadata};
+pub(crate) use metadata::{BadMetadata, Metadata, Method};
 pub(crate) use proof::{Proof, ProofError, prove};
 pub(crate) use redirect::{is_local, matches as redirect_matches, target};
 
@@ -150,7 +150,15 @@ mod tests {
         let lets = |pattern: &str| client.is_let_in(&[pattern.to_owned()]);
         assert!(lets("*") && lets("https://claude.ai/*") && lets("https://claude.ai/oauth/*"));
         assert!(lets("https://claude.ai/oauth/client.json"));
-        for other in ["https://claude.a/*", "https://claude.ai.evil/*", "https://*", "claude.ai/*", "", "/*", "http://claude.ai/*"] {
+        for other in [
+            "https://claude.a/*",
+            "https://claude.ai.evil/*",
+            "https://*",
+            "claude.ai/*",
+            "",
+            "/*",
+            "http://claude.ai/*",
+        ] {
             assert!(!lets(other), "{other}");
         }
         // Somebody who registers may choose a name, never an id.

@@ -72,7 +72,8 @@ pub(crate) async fn prove<P: Platform>(
         _ => Method::None,
     };
     if let Some(basic) = basic {
-        let (id, secret) = basic.ok_or_else(|| invalid("`authorization` holds no client id and secret in Basic form"))?;
+        let (id, secret) =
+            basic.ok_or_else(|| invalid("`authorization` holds no client id and secret in Basic form"))?;
         if proof.client_id.as_ref().is_some_and(|other| *other != id) {
             return Err(ProofError::Malformed("two different clients are named".to_owned()));
         }
@@ -135,5 +136,7 @@ fn basic(value: &str) -> Option<(String, String)> {
 
 fn decoded(text: &str) -> String {
     let whole = format!("v={}", text.replace('&', "%26"));
-    url::form_urlencoded::parse(whole.as_bytes()).next().map_or_else(String::new, |(_, value)| value.into_owned())
+    url::form_urlencoded::parse(whole.as_bytes())
+        .next()
+        .map_or_else(String::new, |(_, value)| value.into_owned())
 }

@@ -4,7 +4,18 @@ use url::{Host, Url};
 
 /// Schemes that run or read something instead of handing over an address.
 const NEVER: [&str; 12] = [
-    "javascript", "data", "vbscript", "file", "filesystem", "blob", "about", "view-source", "ws", "wss", "ftp", "mailto",
+    "javascript",
+    "data",
+    "vbscript",
+    "file",
+    "filesystem",
+    "blob",
+    "about",
+    "view-source",
+    "ws",
+    "wss",
+    "ftp",
+    "mailto",
 ];
 
 /// What kind of place an address is.
@@ -21,7 +32,9 @@ pub(crate) enum Place {
 /// What kind of place a redirect URI is, if it is one that anything may be sent to.
 pub(crate) fn place(uri: &str) -> Option<Place> {
     // As it is written: a parser drops tabs and turns backslashes, and so may whoever compares.
-    if !uri.bytes().all(|c| c.is_ascii_graphic() && !matches!(c, b'\\' | b'"' | b'<' | b'>' | b'`')) || uri.contains('#') {
+    if !uri.bytes().all(|c| c.is_ascii_graphic() && !matches!(c, b'\\' | b'"' | b'<' | b'>' | b'`'))
+        || uri.contains('#')
+    {
         return None;
     }
     let url = Url::parse(uri).ok()?;
@@ -92,10 +105,23 @@ mod tests {
         let web = "https://app.example/cb";
         assert!(matches(web, web));
         for other in [
-            "https://app.example/cb/", "https://app.example/CB", "https://app.example/cb?x=1", "https://app.example/cb#f",
-            "https://app.example:443/cb", "https://app.example:8443/cb", "https://APP.example/cb", "https://app.example./cb",
-            "https://app.example@evil.example/cb", "https://user@app.example/cb", "http://app.example/cb", "//app.example/cb",
-            "/\\app.example/cb", "https:app.example/cb", "https://app.example/%63b", "https://app.example/cb/../cb", "https://evil.example/cb",
+            "https://app.example/cb/",
+            "https://app.example/CB",
+            "https://app.example/cb?x=1",
+            "https://app.example/cb#f",
+            "https://app.example:443/cb",
+            "https://app.example:8443/cb",
+            "https://APP.example/cb",
+            "https://app.example./cb",
+            "https://app.example@evil.example/cb",
+            "https://user@app.example/cb",
+            "http://app.example/cb",
+            "//app.example/cb",
+            "/\\app.example/cb",
+            "https:app.example/cb",
+            "https://app.example/%63b",
+            "https://app.example/cb/../cb",
+            "https://evil.example/cb",
         ] {
             assert!(!matches(web, other), "{other}");
         }
@@ -108,10 +134,26 @@ mod tests {
 
     #[test]
     fn what_can_be_registered_at_all() {
-        for good in ["https://a.example/cb", "http://localhost:3000/cb", "cursor://anysphere.cursor-mcp/oauth/callback", "com.example.app://cb"] {
+        for good in [
+            "https://a.example/cb",
+            "http://localhost:3000/cb",
+            "cursor://anysphere.cursor-mcp/oauth/callback",
+            "com.example.app://cb",
+        ] {
             assert!(place(good).is_some(), "{good}");
         }
-        for bad in ["javascript://a/%0aalert(1)", "data:text/html,x", "http://a.example/cb", "https://u:p@a.example/", "https://a.example/#x", "mailto:a@b", "urn:ietf:wg", "cb", "java\tscript://x", "about://x"] {
+        for bad in [
+            "javascript://a/%0aalert(1)",
+            "data:text/html,x",
+            "http://a.example/cb",
+            "https://u:p@a.example/",
+            "https://a.example/#x",
+            "mailto:a@b",
+            "urn:ietf:wg",
+            "cb",
+            "java\tscript://x",
+            "about://x",
+        ] {
             assert!(place(bad).is_none(), "{bad}");
         }
     }

@@ -77,7 +77,8 @@ pub(crate) async fn credential<P: Platform>(
         let agent = claims.agent.filter(|_| claims.org == *org);
         return Ok(Credential::Access {
             authorization: claims.sid,
-            agent: agent.ok_or_else(|| IdentityError::Invalid("it is for no agent of this organisation".into()))?,
+            agent: agent
+                .ok_or_else(|| IdentityError::Invalid("it is for no agent of this organisation".into()))?,
             jti: claims.jti,
             client: claims.client_id,
             scopes: claims.scope.split_whitespace().map(str::to_owned).collect(),

@@ -10,8 +10,8 @@ use maud::{Markup, html};
 use schemas::decision::OrgFacts;
 use schemas::ids::{ApprovalId, Timestamp};
 
-use super::visible;
 use super::page::{Forms, page};
+use super::visible;
 use crate::Gateway;
 use crate::approvals::{self, Arguments, Word};
 use crate::body::Body;

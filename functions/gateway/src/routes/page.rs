@@ -49,7 +49,8 @@ pub(super) fn page<S>(status: StatusCode, title: &str, forms: Forms, body: &Mark
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     // A target that is no text for a header is none: then nothing may be sent anywhere.
-    let strictest = HeaderValue::from_static("default-src 'none'; form-action 'none'; frame-ancestors 'none'");
+    let strictest =
+        HeaderValue::from_static("default-src 'none'; form-action 'none'; frame-ancestors 'none'");
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_str(&policy).unwrap_or(strictest));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static(referrer));

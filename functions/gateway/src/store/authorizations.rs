@@ -26,8 +26,7 @@ pub(crate) struct Authorization {
     pub(crate) expires_at: Timestamp,
 }
 
-const COLUMNS: &str =
-    "z.id, z.org_id, o.name, z.client_id, z.agent_id, z.user_id, z.audience, z.scopes, z.actors, z.expires_at";
+const COLUMNS: &str = "z.id, z.org_id, o.name, z.client_id, z.agent_id, z.user_id, z.audience, z.scopes, z.actors, z.expires_at";
 const WIDTH: usize = 10;
 
 fn authorization(row: &Row) -> Result<Authorization, PlatformError> {
@@ -181,7 +180,10 @@ pub(crate) fn first_refresh(hash: &str, code: &str, id: &AuthorizationId, now: T
 }
 
 /// The authorization behind a refresh token, whatever its state.
-pub(crate) async fn refresh(platform: &impl Platform, hash: &str) -> Result<Option<Authorization>, PlatformError> {
+pub(crate) async fn refresh(
+    platform: &impl Platform,
+    hash: &str,
+) -> Result<Option<Authorization>, PlatformError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM refresh_tokens t JOIN authorizations z ON z.id = t.authorization_id \
          JOIN orgs o ON o.id = z.org_id WHERE t.hash = ?1 AND z.revoked_at IS NULL AND z.expires_at > ?2"
@@ -276,8 +278,13 @@ fn candidate(row: &Row) -> Result<(Candidate, Option<UserFacts>), PlatformError>
 }
 
 /// The active agents of an organisation that let any client in.
-pub(crate) async fn candidates(platform: &impl Platform, org: &OrgId) -> Result<Vec<Candidate>, PlatformError> {
-    let sql = format!("{CANDIDATE} WHERE a.org_id = ?1 AND a.status = 'active' AND a.clients <> '[]' ORDER BY a.name");
+pub(crate) async fn candidates(
+    platform: &impl Platform,
+    org: &OrgId,
+) -> Result<Vec<Candidate>, PlatformError> {
+    let sql = format!(
+        "{CANDIDATE} WHERE a.org_id = ?1 AND a.status = 'active' AND a.clients <> '[]' ORDER BY a.name"
+    );
     let results = platform.sql(Batch::read([Statement::new(sql, [org.as_str().into(), "".into()])])).await?;
     results.iter().flatten().map(|row| Ok(candidate(row)?.0)).collect()
 }
@@ -338,7 +345,10 @@ pub(crate) fn put_consent(new: &Authorization, redirect_uri: &str, now: Timestam
 }
 
 /// The organisation, its policies, and the names of its toolboxes.
-pub(crate) async fn toolboxes(platform: &impl Platform, org: &OrgFacts) -> Result<Vec<String>, PlatformError> {
+pub(crate) async fn toolboxes(
+    platform: &impl Platform,
+    org: &OrgFacts,
+) -> Result<Vec<String>, PlatformError> {
     let sql = "SELECT name FROM toolboxes WHERE org_id = ?1 ORDER BY name LIMIT 200";
     let results = platform.sql(Batch::read([Statement::new(sql, [org.id.as_str().into()])])).await?;
     results.iter().flatten().map(|row| row.text(0).map(str::to_owned)).collect()

@@ -24,8 +24,11 @@ fn metadata(client: &Client) -> Result<String, PlatformError> {
 
 /// A client that is registered, or a document of which we have a copy that is still good.
 pub(crate) async fn find(platform: &impl Platform, id: &str) -> Result<Option<Client>, PlatformError> {
-    let sql = format!("SELECT {COLUMNS} FROM oauth_clients WHERE id = ?1 AND (expires_at IS NULL OR expires_at > ?2)");
-    let results = platform.sql(Batch::read([Statement::new(sql, [id.into(), platform.now().0.into()])])).await?;
+    let sql = format!(
+        "SELECT {COLUMNS} FROM oauth_clients WHERE id = ?1 AND (expires_at IS NULL OR expires_at > ?2)"
+    );
+    let results =
+        platform.sql(Batch::read([Statement::new(sql, [id.into(), platform.now().0.into()])])).await?;
     super::first(&results, 0).map(client).transpose()
 }
 
@@ -80,7 +83,12 @@ pub(crate) fn keep_registration(id: &str, until: Timestamp) -> Statement {
 }
 
 /// A client of an organisation; one of that id that somebody else has is left alone, and nothing is answered.
-pub(crate) fn put(client: &Client, org: &OrgId, agent: Option<&AgentId>, now: Timestamp) -> Result<Statement, PlatformError> {
+pub(crate) fn put(
+    client: &Client,
+    org: &OrgId,
+    agent: Option<&AgentId>,
+    now: Timestamp,
+) -> Result<Statement, PlatformError> {
     let sql = "INSERT INTO oauth_clients (id, kind, org_id, agent_id, metadata, secret_hash, created_at) VALUES (?1, 'registered', ?2, ?3, ?4, ?5, ?6) \
          ON CONFLICT (id) DO UPDATE SET agent_id = excluded.agent_id, metadata = excluded.metadata, \
          secret_hash = COALESCE(excluded.secret_hash, secret_hash) WHERE org_id = excluded.org_id RETURNING id";

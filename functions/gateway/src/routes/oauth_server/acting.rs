@@ -77,8 +77,9 @@ impl Place {
         user: Option<&UserId>,
     ) -> Result<(Candidate, Option<UserFacts>, Option<Permit>), OAuthError> {
         let refused = |why: &str| OAuthError::invalid_grant(why);
-        let (agent, person) =
-            parties(platform, agent, user).await?.ok_or_else(|| refused("its agent is not there any more"))?;
+        let (agent, person) = parties(platform, agent, user)
+            .await?
+            .ok_or_else(|| refused("its agent is not there any more"))?;
         if agent.facts.org.id != self.org.id || agent.facts.status != Status::Active {
             return Err(refused("its agent is switched off"));
         }

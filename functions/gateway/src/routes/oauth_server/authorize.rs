@@ -39,7 +39,9 @@ pub(super) struct Asked {
 impl Asked {
     /// Back to the client.
     pub(super) fn back<S>(&self, gateway: &Gateway, members: &[(&str, &str)]) -> Response<Body<S>> {
-        let Ok(mut url) = Url::parse(&self.redirect_uri) else { return unanswerable("Its address is no URL.") };
+        let Ok(mut url) = Url::parse(&self.redirect_uri) else {
+            return unanswerable("Its address is no URL.");
+        };
         {
             let mut query = url.query_pairs_mut();
             query.extend_pairs(members);
@@ -94,7 +96,9 @@ async fn who<P: Platform>(
     platform: &P,
     parameters: &Parameters,
 ) -> Result<(Client, String), String> {
-    let id = parameters.get("client_id").ok_or("The program that sent you here did not say which it is (`client_id`).")?;
+    let id = parameters
+        .get("client_id")
+        .ok_or("The program that sent you here did not say which it is (`client_id`).")?;
     let client = clients::find(gateway, platform, id).await.map_err(|error| OAuthError::from(error).why)?;
     let registered = &client.metadata.redirect_uris;
     let uri = match (parameters.get("redirect_uri"), registered.as_slice()) {
@@ -148,7 +152,9 @@ fn read(
         let is_challenge = asked.challenge.len() == 43
             && asked.challenge.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'));
         if method != Some("S256") || !is_challenge {
-            return Err(OAuthError::invalid_request("PKCE is needed: a `code_challenge` with `code_challenge_method=S256`"));
+            return Err(OAuthError::invalid_request(
+                "PKCE is needed: a `code_challenge` with `code_challenge_method=S256`",
+            ));
         }
         asked.resource.as_deref().map(|resource| Target::read(gateway, resource)).transpose()
     })();

@@ -74,7 +74,8 @@ pub(super) async fn ask<P: Platform>(
         Err(error) => return unavailable(&error),
     };
     let org = target.as_ref().and_then(Target::org);
-    let Some(signed) = signed.filter(|signed| org.is_none_or(|org| *org == signed.person.facts.org.name)) else {
+    let Some(signed) = signed.filter(|signed| org.is_none_or(|org| *org == signed.person.facts.org.name))
+    else {
         if asked.silent {
             return asked.fail(gateway, &OAuthError::new("login_required", "nobody is signed in"));
         }
@@ -110,8 +111,12 @@ async fn at_toolbox<P: Platform>(
     let offered = place.offered(platform, &signed.person.facts, client).await?;
     let all = authorizations::toolboxes(platform, &place.org).await?;
     let toolboxes = match &target {
-        Some(Target::Toolbox(_, name)) if all.iter().any(|one| one == name.as_str()) => vec![name.to_string()],
-        Some(_) => return Err(OAuthError::invalid_target("there is no such toolbox in this organisation").into()),
+        Some(Target::Toolbox(_, name)) if all.iter().any(|one| one == name.as_str()) => {
+            vec![name.to_string()]
+        }
+        Some(_) => {
+            return Err(OAuthError::invalid_target("there is no such toolbox in this organisation").into());
+        }
         None => all,
     };
     if offered.is_empty() || toolboxes.is_empty() {
@@ -119,7 +124,13 @@ async fn at_toolbox<P: Platform>(
             return Err(OAuthError::access_denied("no agent lets this client in").into());
         }
         let carried = carry(gateway, platform, signed, asked);
-        return Err(Stop::Show(consent_page::nobody(client, asked, &signed.person.facts, toolboxes.is_empty(), &carried)));
+        return Err(Stop::Show(consent_page::nobody(
+            client,
+            asked,
+            &signed.person.facts,
+            toolboxes.is_empty(),
+            &carried,
+        )));
     }
     if !asked.ask_again
         && !is_local(&asked.redirect_uri)
@@ -152,7 +163,9 @@ async fn said_before<P: Platform>(
     offered: &[Candidate],
 ) -> Result<Option<AgentId>, PlatformError> {
     let key = (asked.client.as_str(), asked.redirect_uri.as_str(), audience);
-    let Some(consent) = authorizations::consent(platform, &signed.user_id, key).await? else { return Ok(None) };
+    let Some(consent) = authorizations::consent(platform, &signed.user_id, key).await? else {
+        return Ok(None);
+    };
     let enough = asked.scopes.iter().all(|scope| consent.scopes.contains(scope));
     let agent = consent.agent.filter(|agent| enough && offered.iter().any(|one| one.id == *agent));
     Ok(agent)
@@ -183,13 +196,18 @@ async fn manage<P: Platform>(
     Ok(consent_page::show(&question))
 }
 
-async fn place<P: Platform>(gateway: &Gateway, platform: &P, signed: &Signed) -> Result<Place, Stop<P::Stream>> {
+async fn place<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    signed: &Signed,
+) -> Result<Place, Stop<P::Stream>> {
     let place = Place::of(gateway, platform, &signed.person.facts.org.name).await?;
     Ok(place.ok_or_else(|| OAuthError::access_denied("the organisation is gone"))?)
 }
 
 fn carry<P: Platform>(gateway: &Gateway, platform: &P, signed: &Signed, asked: &Asked) -> String {
-    let carried = Carried { asked: asked.clone(), jti: random(platform), until: platform.now().plus(PATIENCE).0 };
+    let carried =
+        Carried { asked: asked.clone(), jti: random(platform), until: platform.now().plus(PATIENCE).0 };
     let plain = serde_json::to_vec(&carried).unwrap_or_default();
     gateway.vault.seal(platform, Purpose::Consent, signed.id.as_str().as_bytes(), &plain).unwrap_or_default()
 }
@@ -249,7 +267,8 @@ async fn allow<P: Platform>(
     let target = match (target, form.get("toolbox")) {
         (Some(target), _) => target,
         (None, Some(toolbox)) => {
-            let toolbox = toolbox.parse().map_err(|_| OAuthError::invalid_target("there is no such toolbox"))?;
+            let toolbox =
+                toolbox.parse().map_err(|_| OAuthError::invalid_target("there is no such toolbox"))?;
             Target::Toolbox(place.org.name.clone(), toolbox)
         }
         (None, None) => return Err(OAuthError::invalid_target("no toolbox was chosen").into()),
@@ -260,8 +279,10 @@ async fn allow<P: Platform>(
         return let_in(gateway, platform, &place, signed, &client, asked, new).await;
     }
     let offered = place.offered(platform, &signed.person.facts, &client).await?;
-    let chosen = form.get("agent").and_then(|name| offered.iter().find(|agent| agent.facts.name.as_str() == name));
-    let agent = chosen.ok_or_else(|| OAuthError::access_denied("no agent was chosen that lets this client in"))?;
+    let chosen =
+        form.get("agent").and_then(|name| offered.iter().find(|agent| agent.facts.name.as_str() == name));
+    let agent =
+        chosen.ok_or_else(|| OAuthError::access_denied("no agent was chosen that lets this client in"))?;
     // The form can only narrow: what was not asked for is not given, whatever it says.
     let narrowed = |scope: &String| scope == scopes::READ || form.get(&format!("scope:{scope}")).is_some();
     let given: Vec<String> = asked.scopes.iter().filter(|scope| narrowed(scope)).cloned().collect();
@@ -326,7 +347,12 @@ async fn let_in<P: Platform>(
     let about = about(&place.org, actor, "authorization.add");
     let statements = vec![
         authorizations::add(&new, now),
-        authorizations::add_code(hash.as_str(), &new.id, (&asked.redirect_uri, &asked.challenge), now.plus(CODE)),
+        authorizations::add_code(
+            hash.as_str(),
+            &new.id,
+            (&asked.redirect_uri, &asked.challenge),
+            now.plus(CODE),
+        ),
         authorizations::put_consent(&new, &asked.redirect_uri, now),
         keep_registration(&client.id, new.expires_at),
         audit::note_statement(platform, &about, told, decision)?,

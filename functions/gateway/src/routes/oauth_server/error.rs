@@ -50,7 +50,9 @@ impl OAuthError {
         let document = json!({ "error": self.code, "error_description": described(&self.why) });
         let mut response = super::answer(self.status, &document);
         if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"ambit\""));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"ambit\""));
         }
         response
     }
@@ -58,7 +60,10 @@ impl OAuthError {
 
 /// A description without what RFC 6749 §5.2 does not allow in it.
 pub(super) fn described(why: &str) -> String {
-    why.chars().map(|c| if c == '"' || c == '\\' { '\'' } else { c }).filter(|c| matches!(c, ' '..='~')).collect()
+    why.chars()
+        .map(|c| if c == '"' || c == '\\' { '\'' } else { c })
+        .filter(|c| matches!(c, ' '..='~'))
+        .collect()
 }
 
 impl From<PlatformError> for OAuthError {
@@ -72,7 +77,9 @@ impl From<PlatformError> for OAuthError {
 impl From<ClientError> for OAuthError {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::Unknown(why) => Self::new("invalid_client", why).with_status(StatusCode::UNAUTHORIZED),
+            ClientError::Unknown(why) => {
+                Self::new("invalid_client", why).with_status(StatusCode::UNAUTHORIZED)
+            }
             ClientError::Platform(error) => error.into(),
         }
     }
@@ -81,7 +88,9 @@ impl From<ClientError> for OAuthError {
 impl From<ProofError> for OAuthError {
     fn from(error: ProofError) -> Self {
         match error {
-            ProofError::Invalid(why) => Self::new("invalid_client", why).with_status(StatusCode::UNAUTHORIZED),
+            ProofError::Invalid(why) => {
+                Self::new("invalid_client", why).with_status(StatusCode::UNAUTHORIZED)
+            }
             ProofError::Malformed(why) => Self::invalid_request(why),
             ProofError::Platform(error) => error.into(),
         }
@@ -102,9 +111,7 @@ impl From<Refusal> for OAuthError {
             | Refusal::NoToolbox(_)
             | Refusal::Unknown { .. }
             | Refusal::Needs { .. }
-            | Refusal::OutOfScope { .. }) => {
-                Self::access_denied(other.to_string())
-            }
+            | Refusal::OutOfScope { .. }) => Self::access_denied(other.to_string()),
         }
     }
 }
@@ -113,7 +120,9 @@ impl From<IdentityError> for OAuthError {
     fn from(error: IdentityError) -> Self {
         match error {
             IdentityError::Platform(error) => error.into(),
-            other @ (IdentityError::Missing | IdentityError::Invalid(_)) => Self::invalid_grant(other.to_string()),
+            other @ (IdentityError::Missing | IdentityError::Invalid(_)) => {
+                Self::invalid_grant(other.to_string())
+            }
         }
     }
 }

@@ -35,7 +35,9 @@ async fn told<P: Platform>(
     client: &Client,
     token: &str,
 ) -> Result<Option<Value>, OAuthError> {
-    let Ok(claims) = gateway.access_tokens.verify(&gateway.vault, platform.now(), token, None) else { return Ok(None) };
+    let Ok(claims) = gateway.access_tokens.verify(&gateway.vault, platform.now(), token, None) else {
+        return Ok(None);
+    };
     let from = authorizations::find(platform, &claims.sid, &claims.jti).await?;
     if from.is_none_or(|from| Some(&from.org) != client.org.as_ref()) {
         return Ok(None);

@@ -6,10 +6,10 @@
 mod acting;
 mod authorize;
 mod consent;
+mod consent_page;
 mod error;
 mod introspect;
 mod metadata;
-mod consent_page;
 mod parameters;
 mod register;
 mod revoke;
@@ -114,7 +114,8 @@ fn published<S>(document: &serde_json::Value) -> Response<Body<S>> {
 }
 
 fn not_allowed<S>(endpoint: Endpoint) -> Response<Body<S>> {
-    let mut response = super::text(StatusCode::METHOD_NOT_ALLOWED, "this address takes other methods: see `allow`\n");
+    let mut response =
+        super::text(StatusCode::METHOD_NOT_ALLOWED, "this address takes other methods: see `allow`\n");
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(endpoint.methods()));
     response
 }

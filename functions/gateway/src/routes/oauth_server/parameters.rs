@@ -44,7 +44,11 @@ impl Parameters {
 /// # Errors
 /// It is no form, or a parameter comes twice.
 pub(super) fn of_form(request: &http::Request<bytes::Bytes>) -> Result<Parameters, OAuthError> {
-    let kind = request.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = request
+        .headers()
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(OAuthError::invalid_request("send `content-type: application/x-www-form-urlencoded`"));

@@ -35,17 +35,24 @@ pub(super) async fn serve<P: Platform>(
     }
     if request.body().len() > LARGEST {
         let why = format!("a registration may have {LARGEST} bytes");
-        return Err(OAuthError::new("invalid_client_metadata", why).with_status(StatusCode::PAYLOAD_TOO_LARGE));
+        return Err(
+            OAuthError::new("invalid_client_metadata", why).with_status(StatusCode::PAYLOAD_TOO_LARGE)
+        );
     }
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind =
+        request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
         return Err(OAuthError::new("invalid_client_metadata", "send `content-type: application/json`"));
     }
-    let said: serde_json::Map<String, Value> = serde_json::from_slice(request.body())
-        .map_err(|error| OAuthError::new("invalid_client_metadata", format!("it is no JSON object: {error}")))?;
+    let said: serde_json::Map<String, Value> = serde_json::from_slice(request.body()).map_err(|error| {
+        OAuthError::new("invalid_client_metadata", format!("it is no JSON object: {error}"))
+    })?;
     if said.contains_key("software_statement") {
         // RFC 7591 §3.2.2: there is nobody whose statements we could verify.
-        return Err(OAuthError::new("unapproved_software_statement", "software statements are not taken here"));
+        return Err(OAuthError::new(
+            "unapproved_software_statement",
+            "software statements are not taken here",
+        ));
     }
     let mut metadata = Metadata::read(request.body())?;
     metadata.token_endpoint_auth_method = Some(metadata.method());
@@ -73,7 +80,9 @@ pub(super) async fn serve<P: Platform>(
     };
     if !store::clients::register(platform, &client, now, now.plus(UNUSED), MOST).await? {
         let why = "too many clients are registered and unused: try again tomorrow, or use a Client ID Metadata Document";
-        return Err(OAuthError::new("temporarily_unavailable", why).with_status(StatusCode::TOO_MANY_REQUESTS));
+        return Err(
+            OAuthError::new("temporarily_unavailable", why).with_status(StatusCode::TOO_MANY_REQUESTS)
+        );
     }
     let mut document = serde_json::to_value(&client.metadata).unwrap_or_default();
     if let Some(members) = document.as_object_mut() {

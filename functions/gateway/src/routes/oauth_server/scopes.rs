@@ -16,7 +16,8 @@ pub(crate) fn granted(asked: &str, managing: bool) -> Vec<String> {
     if managing {
         return vec![MANAGE.to_owned()];
     }
-    let known: Vec<&str> = ALL.into_iter().filter(|scope| asked.split(' ').any(|word| word == *scope)).collect();
+    let known: Vec<&str> =
+        ALL.into_iter().filter(|scope| asked.split(' ').any(|word| word == *scope)).collect();
     let scopes = match known.as_slice() {
         [] => ALL.to_vec(),
         [only] if *only == WRITE => ALL.to_vec(),

@@ -23,7 +23,9 @@ impl Target {
     pub(super) fn read(gateway: &Gateway, resource: &str) -> Result<Self, OAuthError> {
         let foreign = || {
             let shown: String = resource.chars().filter(|c| !c.is_control()).take(200).collect();
-            OAuthError::invalid_target(format!("`{shown}` is no resource of this server: use the URL of a toolbox, exactly"))
+            OAuthError::invalid_target(format!(
+                "`{shown}` is no resource of this server: use the URL of a toolbox, exactly"
+            ))
         };
         let path = resource.strip_prefix(&gateway.settings.public_url).ok_or_else(foreign)?;
         let segments: Vec<&str> = path.strip_prefix('/').ok_or_else(foreign)?.split('/').collect();

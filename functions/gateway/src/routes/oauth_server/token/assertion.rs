@@ -41,8 +41,13 @@ struct Jag {
 /// Takes an assertion.
 pub(super) async fn grant<P: Platform>(ask: &Ask<'_, P>) -> Result<Response<Body<P::Stream>>, OAuthError> {
     let assertion = ask.form.must("assertion")?;
-    let header = jsonwebtoken::decode_header(assertion).map_err(|_| OAuthError::invalid_grant("`assertion` is no JWT"))?;
-    if header.typ.as_deref() == Some(ID_JAG) { person(ask, assertion).await } else { workload(ask, assertion).await }
+    let header = jsonwebtoken::decode_header(assertion)
+        .map_err(|_| OAuthError::invalid_grant("`assertion` is no JWT"))?;
+    if header.typ.as_deref() == Some(ID_JAG) {
+        person(ask, assertion).await
+    } else {
+        workload(ask, assertion).await
+    }
 }
 
 /// Verifies an assertion that an issuer of the organisation made for us.
@@ -54,19 +59,26 @@ async fn verified<P: Platform>(
     let issuer = &ask.gateway.settings.public_url;
     match ask.gateway.tokens.verify(ask.platform, assertion, &place.org.name, issuer).await? {
         Credential::Token { issuer, client, subject, scopes, .. } => Ok((issuer, client, subject, scopes)),
-        Credential::KeyHash(_) | Credential::Access { .. } => Err(OAuthError::invalid_grant("it is no token of an issuer")),
+        Credential::KeyHash(_) | Credential::Access { .. } => {
+            Err(OAuthError::invalid_grant("it is no token of an issuer"))
+        }
     }
 }
 
 /// A workload: the agent whose `oauthClient` is the assertion's `client_id`, `azp` or `sub`. The client is whoever carries it, and
 /// proves nothing beside it.
-async fn workload<P: Platform>(ask: &Ask<'_, P>, assertion: &str) -> Result<Response<Body<P::Stream>>, OAuthError> {
+async fn workload<P: Platform>(
+    ask: &Ask<'_, P>,
+    assertion: &str,
+) -> Result<Response<Body<P::Stream>>, OAuthError> {
     let target = ask.toolbox()?;
     let place = ask.place(&target).await?;
     let (issuer, client, _, _) = verified(ask, &place, assertion).await?;
     let agent = people::agent_of_client(ask.platform, &place.org.id, &client).await?;
     let agent = agent.ok_or_else(|| {
-        OAuthError::invalid_grant(format!("no agent of this organisation is `{client}` of `{issuer}`: set its `oauthClient`"))
+        OAuthError::invalid_grant(format!(
+            "no agent of this organisation is `{client}` of `{issuer}`: set its `oauthClient`"
+        ))
     })?;
     if !ask.client.is_workload() {
         return Err(OAuthError::invalid_request("a workload is no client: leave `client_id` out"));
@@ -89,16 +101,30 @@ async fn workload<P: Platform>(ask: &Ask<'_, P>, assertion: &str) -> Result<Resp
 }
 
 /// A person, for whom the enterprise's identity provider lets this client act.
-async fn person<P: Platform>(ask: &Ask<'_, P>, assertion: &str) -> Result<Response<Body<P::Stream>>, OAuthError> {
+async fn person<P: Platform>(
+    ask: &Ask<'_, P>,
+    assertion: &str,
+) -> Result<Response<Body<P::Stream>>, OAuthError> {
     let bad = |why: &str| OAuthError::invalid_grant(format!("`assertion`: {why}"));
     // Whose keys to look at stands in the assertion; nothing of it counts until it is verified.
-    let payload = assertion.split('.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok()).unwrap_or_default();
-    let jag: Jag = serde_json::from_slice(&payload).map_err(|_| bad("it must have `client_id`, `jti` and `exp`"))?;
+    let payload = assertion
+        .split('.')
+        .nth(1)
+        .and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok())
+        .unwrap_or_default();
+    let jag: Jag =
+        serde_json::from_slice(&payload).map_err(|_| bad("it must have `client_id`, `jti` and `exp`"))?;
     let resource = match (&jag.resource, ask.form.get("resource")) {
-        (Some(one), Some(other)) if one != other => return Err(OAuthError::invalid_target("the assertion is for another `resource`")),
+        (Some(one), Some(other)) if one != other => {
+            return Err(OAuthError::invalid_target("the assertion is for another `resource`"));
+        }
         (Some(one), _) => one.as_str(),
         (None, Some(other)) => other,
-        (None, None) => return Err(OAuthError::invalid_target("neither the assertion nor the request names a `resource`")),
+        (None, None) => {
+            return Err(OAuthError::invalid_target(
+                "neither the assertion nor the request names a `resource`",
+            ));
+        }
     };
     let target = Target::read(ask.gateway, resource)?;
     if target == Target::Management {
@@ -115,17 +141,21 @@ async fn person<P: Platform>(ask: &Ask<'_, P>, assertion: &str) -> Result<Respon
     let until = Timestamp(jag.exp.saturating_add(60).saturating_mul(1000));
     let user = people::by_subject(ask.platform, &place.org.id, &issuer, &subject).await?;
     let user = user.ok_or_else(|| bad("its subject is no user of this organisation"))?;
-    let facts = people::facts(ask.platform, &place.org, &user).await?.ok_or_else(|| bad("its subject is gone"))?;
+    let facts =
+        people::facts(ask.platform, &place.org, &user).await?.ok_or_else(|| bad("its subject is gone"))?;
     let offered = place.offered(ask.platform, &facts, &ask.client).await?;
     let agent = match (ask.form.get("agent"), offered.as_slice()) {
         (Some(name), all) => all.iter().find(|agent| agent.facts.name.as_str() == name),
         (None, [only]) => Some(only),
         (None, []) => None,
         (None, _) => {
-            return Err(OAuthError::invalid_request("several agents let this client in: name one as `agent`"));
+            return Err(OAuthError::invalid_request(
+                "several agents let this client in: name one as `agent`",
+            ));
         }
     };
-    let agent = agent.ok_or_else(|| bad("no agent that may act for this person lets this client in"))?.id.clone();
+    let agent =
+        agent.ok_or_else(|| bad("no agent that may act for this person lets this client in"))?.id.clone();
     let (agent, person, permit) = place.still(ask.platform, &ask.client, &agent, Some(&user)).await?;
     if !clients::burn(ask.platform, &issuer, &jag.jti, until).await? {
         return Err(bad("it was used before"));

@@ -15,7 +15,11 @@ use crate::store::authorizations::Authorization;
 pub(super) async fn grant<P: Platform>(ask: &Ask<'_, P>) -> Result<Response<Body<P::Stream>>, OAuthError> {
     ask.registered_for("client_credentials")?;
     let unauthorized = |why: &str| OAuthError::new("unauthorized_client", why);
-    let agent = ask.client.agent.as_ref().ok_or_else(|| unauthorized("this client is no agent by itself: a person has to let it in"))?;
+    let agent = ask
+        .client
+        .agent
+        .as_ref()
+        .ok_or_else(|| unauthorized("this client is no agent by itself: a person has to let it in"))?;
     if ask.client.metadata.method() == Method::None {
         return Err(unauthorized("a client without a secret or key can't prove that it is this agent"));
     }

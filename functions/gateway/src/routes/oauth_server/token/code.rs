@@ -23,7 +23,8 @@ pub(super) async fn redeem<P: Platform>(ask: &Ask<'_, P>) -> Result<Response<Bod
     let shown = ask.form.must("code")?;
     let verifier = ask.form.must("code_verifier")?;
     let hash = Sha256Hex::of(shown.as_bytes());
-    let unknown = || OAuthError::invalid_grant("no such code, or it was used or has expired: ask the person again");
+    let unknown =
+        || OAuthError::invalid_grant("no such code, or it was used or has expired: ask the person again");
     let code = authorizations::code(ask.platform, hash.as_str()).await?.ok_or_else(unknown)?;
     if code.authorization.client != ask.client.id {
         return Err(unknown());
@@ -34,7 +35,11 @@ pub(super) async fn redeem<P: Platform>(ask: &Ask<'_, P>) -> Result<Response<Bod
     if !code.is_good {
         return Err(unknown());
     }
-    if !ask.form.get("redirect_uri").is_none_or(|uri| uri == code.redirect_uri || redirect_matches(uri, &code.redirect_uri)) {
+    if !ask
+        .form
+        .get("redirect_uri")
+        .is_none_or(|uri| uri == code.redirect_uri || redirect_matches(uri, &code.redirect_uri))
+    {
         return Err(OAuthError::invalid_grant("`redirect_uri` is not the one that the code was sent to"));
     }
     if ask.form.get("resource").is_some_and(|resource| resource != code.authorization.audience) {
@@ -51,7 +56,12 @@ pub(super) async fn redeem<P: Platform>(ask: &Ask<'_, P>) -> Result<Response<Bod
     if ask.client.metadata.uses("refresh_token") {
         let token = format!("ambit_rt_{}", ask.random());
         let new = Sha256Hex::of(token.as_bytes());
-        statements.push(authorizations::first_refresh(new.as_str(), hash.as_str(), &code.authorization.id, now));
+        statements.push(authorizations::first_refresh(
+            new.as_str(),
+            hash.as_str(),
+            &code.authorization.id,
+            now,
+        ));
         refresh = Some(token);
     }
     let results = ask.platform.sql(Batch::write(statements)).await?;
@@ -83,7 +93,9 @@ async fn stolen<P: Platform>(ask: &Ask<'_, P>, code: &Code) -> Result<OAuthError
     let told = format!("{}: its code was used twice, so it is ended", from.id);
     let note = audit::note_statement(ask.platform, &about(&org, actor, "authorization.end"), told, None)?;
     ask.platform.sql(Batch::write([authorizations::end(&from.id, ask.platform.now()), note])).await?;
-    Ok(OAuthError::invalid_grant("the code was used before, so everything that it brought is revoked: ask the person again"))
+    Ok(OAuthError::invalid_grant(
+        "the code was used before, so everything that it brought is revoked: ask the person again",
+    ))
 }
 
 /// RFC 7636 §4.6, S256.

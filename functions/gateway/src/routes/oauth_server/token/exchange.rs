@@ -34,7 +34,11 @@ struct Subject {
 pub(super) async fn exchange<P: Platform>(ask: &Ask<'_, P>) -> Result<Response<Body<P::Stream>>, OAuthError> {
     ask.registered_for(super::TOKEN_EXCHANGE)?;
     let unauthorized = |why: &str| OAuthError::new("unauthorized_client", why);
-    let agent = ask.client.agent.clone().ok_or_else(|| unauthorized("only a client that is an agent can act for somebody"))?;
+    let agent = ask
+        .client
+        .agent
+        .clone()
+        .ok_or_else(|| unauthorized("only a client that is an agent can act for somebody"))?;
     if ask.client.metadata.method() == Method::None {
         return Err(unauthorized("a client without a secret or key can't prove that it is this agent"));
     }
@@ -94,13 +98,17 @@ async fn subject<P: Platform>(ask: &Ask<'_, P>, place: &Place) -> Result<Subject
         let verified = gateway.access_tokens.verify(&gateway.vault, now, token, None);
         let claims = verified.map_err(|error| bad(&error.to_string()))?;
         let from = authorizations::find(ask.platform, &claims.sid, &claims.jti).await?;
-        let from = from.filter(|from| from.org == place.org.id).ok_or_else(|| bad("it was revoked, or is of another organisation"))?;
+        let from = from
+            .filter(|from| from.org == place.org.id)
+            .ok_or_else(|| bad("it was revoked, or is of another organisation"))?;
         let user = from.user.ok_or_else(|| bad("it speaks for no person"))?;
         let scopes = claims.scope.split(' ').map(str::to_owned).collect();
         return Ok(Subject { user, actors: from.actors, scopes: Some(scopes) });
     }
     if kind != ID_TOKEN && kind != JWT {
-        return Err(OAuthError::invalid_request(format!("`subject_token_type` must be `{ACCESS_TOKEN}`, `{ID_TOKEN}` or `{JWT}`")));
+        return Err(OAuthError::invalid_request(format!(
+            "`subject_token_type` must be `{ACCESS_TOKEN}`, `{ID_TOKEN}` or `{JWT}`"
+        )));
     }
     let issuer = &gateway.settings.public_url;
     let verified = gateway.tokens.verify(ask.platform, token, &place.org.name, issuer).await;

@@ -35,11 +35,14 @@ impl<P: Platform> Ask<'_, P> {
     /// The toolbox that a token is asked for, for clients that nobody was asked about: it must be named (RFC 8707 §2.2).
     pub(super) fn toolbox(&self) -> Result<Target, OAuthError> {
         let resource = self.form.get("resource").or_else(|| self.form.get("audience"));
-        let resource = resource
-            .ok_or_else(|| OAuthError::invalid_target("name the URL of the toolbox that the token is for as `resource`"))?;
+        let resource = resource.ok_or_else(|| {
+            OAuthError::invalid_target("name the URL of the toolbox that the token is for as `resource`")
+        })?;
         match Target::read(self.gateway, resource)? {
             target @ Target::Toolbox(..) => Ok(target),
-            Target::Management => Err(OAuthError::invalid_target("agents use toolboxes: they manage nothing")),
+            Target::Management => {
+                Err(OAuthError::invalid_target("agents use toolboxes: they manage nothing"))
+            }
         }
     }
 

@@ -18,7 +18,11 @@ use crate::store::authorizations::{self, Authorization};
 pub(super) async fn refresh<P: Platform>(ask: &Ask<'_, P>) -> Result<Response<Body<P::Stream>>, OAuthError> {
     ask.registered_for("refresh_token")?;
     let hash = Sha256Hex::of(ask.form.must("refresh_token")?.as_bytes());
-    let unknown = || OAuthError::invalid_grant("no such refresh token, or it was revoked or has expired: ask the person again");
+    let unknown = || {
+        OAuthError::invalid_grant(
+            "no such refresh token, or it was revoked or has expired: ask the person again",
+        )
+    };
     let from = authorizations::refresh(ask.platform, hash.as_str()).await?.ok_or_else(unknown)?;
     if from.client != ask.client.id {
         return Err(unknown());
@@ -52,10 +56,13 @@ pub(super) async fn refresh<P: Platform>(ask: &Ask<'_, P>) -> Result<Response<Bo
 fn narrowed<P: Platform>(ask: &Ask<'_, P>, from: &Authorization) -> Result<Vec<String>, OAuthError> {
     let Some(asked) = ask.form.get("scope") else { return Ok(from.scopes.clone()) };
     let known = |scope: &&str| crate::routes::oauth_server::SCOPES.contains(scope);
-    if let Some(more) = asked.split(' ').filter(known).find(|scope| !from.scopes.iter().any(|one| one == scope)) {
+    if let Some(more) =
+        asked.split(' ').filter(known).find(|scope| !from.scopes.iter().any(|one| one == scope))
+    {
         return Err(OAuthError::new("invalid_scope", format!("`{more}` is more than the person allowed")));
     }
-    let scopes: Vec<String> = from.scopes.iter().filter(|scope| asked.split(' ').any(|one| one == *scope)).cloned().collect();
+    let scopes: Vec<String> =
+        from.scopes.iter().filter(|scope| asked.split(' ').any(|one| one == *scope)).cloned().collect();
     Ok(if scopes.is_empty() { from.scopes.clone() } else { scopes })
 }
 
@@ -67,5 +74,7 @@ async fn stolen<P: Platform>(ask: &Ask<'_, P>, from: &Authorization) -> Result<O
     let told = format!("{}: a refresh token came back that had been replaced, so it is ended", from.id);
     let note = audit::note_statement(ask.platform, &about(&org, actor, "authorization.end"), told, None)?;
     ask.platform.sql(Batch::write([authorizations::end(&from.id, ask.platform.now()), note])).await?;
-    Ok(OAuthError::invalid_grant("the refresh token was used before, so all tokens of its family are revoked: ask the person again"))
+    Ok(OAuthError::invalid_grant(
+        "the refresh token was used before, so all tokens of its family are revoked: ask the person again",
+    ))
 }
