@@ -48,6 +48,11 @@ text!(
     "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", |text| is_slug(text, 40)
 );
 text!(
+    /// Where people of an organisation sign in, such as `okta`: an OpenID Connect provider of theirs.
+    IdentityProviderName, "identity provider's name", "1 to 40 of a-z, 0-9 and inner hyphens",
+    "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", |text| is_slug(text, 40)
+);
+text!(
     /// A person, as the identity provider's subject (or chosen at creation).
     UserName, "user name", "1 to 128 visible characters without spaces, quotes and backslashes",
     "^[^\\s\"'\\\\]{1,128}$",

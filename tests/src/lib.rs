@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod door;
 pub mod fixture;
 pub mod hermetic;
+pub mod identity_provider;
 pub mod issuer;
 pub mod mcp;
 pub mod memory;

@@ -5,10 +5,15 @@
 //! [`Reach::Public`]. A Worker can't see addresses: there the flag `global_fetch_strictly_public` does it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use futures_util::pin_mut;
 use url::{Host, Url};
 
-use crate::platform::Reach;
+use crate::body::read_whole;
+use crate::platform::{Platform, PlatformError, Reach};
 use crate::settings::Settings;
 
 /// Names that mean something to a resolver of the house only (RFC 6761, RFC 6762, RFC 8375, ICANN's `internal`).
@@ -48,6 +53,30 @@ pub(crate) fn public_url(settings: &Settings, text: &str) -> Result<Url, Refused
         Some(Host::Domain(_)) => Err(refuse("its name is none of the public internet")),
         Some(Host::Ipv4(_) | Host::Ipv6(_)) => Err(refuse("it must have a name, not an IP address")),
         None => Err(refuse("it has no host")),
+    }
+}
+
+/// How long an answer may take that somebody else made us ask for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asks, and reads the whole answer: of so many bytes at most, and soon or not at all.
+///
+/// # Errors
+/// Nobody answers, or too late, or too much.
+pub(crate) async fn ask<P: Platform>(
+    platform: &P,
+    request: http::Request<Bytes>,
+    limit: usize,
+) -> Result<http::Response<Bytes>, PlatformError> {
+    let asking = async {
+        let (head, body) = platform.send(request).await?.into_parts();
+        Ok(http::Response::from_parts(head, read_whole(platform, body, limit, PATIENCE).await?))
+    };
+    let deadline = platform.sleep(PATIENCE);
+    pin_mut!(asking, deadline);
+    match select(asking, deadline).await {
+        Either::Left((answered, _)) => answered,
+        Either::Right(_) => Err(PlatformError::Late),
     }
 }
 

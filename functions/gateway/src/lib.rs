@@ -49,6 +49,7 @@ pub struct Gateway {
     provisioner_key: Vec<u8>,
     tokens: identity::jwt::Tokens,
     access_tokens: identity::access_token::AccessTokens,
+    identity_providers: identity::oidc::Discovered,
     limits: limits::Limits,
     sets: RefCell<HashMap<Sha256Hex, Rc<CompiledSet>>>,
 }
@@ -80,6 +81,7 @@ impl Gateway {
             vault: Rc::new(vault),
             provisioner_key,
             tokens: identity::jwt::Tokens::default(),
+            identity_providers: identity::oidc::Discovered::default(),
             limits,
             sets: RefCell::default(),
         })

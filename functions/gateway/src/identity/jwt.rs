@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,7 +14,6 @@ use schemas::ids::{Sha256Hex, Timestamp};
 use schemas::names::OrgName;
 
 use super::IdentityError;
-use crate::body::read_whole;
 use crate::egress;
 use crate::platform::{Platform, SignatureCheck};
 use crate::settings::Settings;
@@ -25,16 +23,16 @@ use crate::store::callers::{self, Credential};
 const LEEWAY: i64 = 30;
 /// A key set is fetched again after this long, in milliseconds.
 const KEYS_LIVE: i64 = 600_000;
-/// An unknown key id makes us look again, but not more often than this, in milliseconds.
+/// An unknown key id makes us look again, and so does a failure, but not more often than this, in milliseconds.
 const KEYS_REST: i64 = 10_000;
+/// While their issuer is away, keys are good for this long, in milliseconds.
+const KEYS_OUTLIVE: i64 = 24 * 60 * 60 * 1000;
 /// A verified token is not verified again within this time, in milliseconds, so that removing an issuer bites soon.
 const TOKENS_LIVE: i64 = 60_000;
 /// Entries a cache may hold before it is emptied.
 const CACHE: usize = 4096;
 /// A key set is small; a larger answer is not one. In bytes.
 const KEY_SET: usize = 256 * 1024;
-/// And it comes soon, or not at all.
-const KEYS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Algorithms an issuer may use. Symmetric ones are not among them: a public key must never serve as a secret.
 pub(crate) const ALGORITHMS: [&str; 5] = ["ES256", "ES384", "EdDSA", "RS256", "PS256"];
@@ -89,8 +87,14 @@ pub(crate) enum KeySource<'a> {
     At(&'a str),
 }
 
-/// A key set, and when it was fetched.
-type Fetched = (Rc<JwkSet>, Timestamp);
+/// What came of asking for a key set.
+#[derive(Debug, Clone, Default)]
+struct Fetched {
+    /// The set, and when it came.
+    keys: Option<(Rc<JwkSet>, Timestamp)>,
+    /// When it was last asked for.
+    asked: Option<Timestamp>,
+}
 
 /// Caches of what expires: verified tokens by hash, and key sets. Both are keyed by organisation; key sets of clients have none.
 #[derive(Debug, Default)]
@@ -200,27 +204,35 @@ impl Tokens {
     ) -> Result<Jwk, IdentityError> {
         let cache_key = (org.cloned(), source.uri().to_string());
         let now = platform.now();
-        let cached = self.keys.borrow().get(&cache_key).cloned();
-        if let Some((keys, fetched)) = &cached {
-            let age = now.0.saturating_sub(fetched.0);
-            match pick(keys, kid) {
-                Some(key) if age < KEYS_LIVE => return Ok(key),
-                None if age < KEYS_REST => return Err(invalid("its issuer has no such key")),
-                _ => {}
-            }
+        let since = |then: Timestamp| now.0.saturating_sub(then.0);
+        let known = self.keys.borrow().get(&cache_key).cloned().unwrap_or_default();
+        let in_set = |keys: &JwkSet| pick(keys, kid).ok_or_else(|| invalid("its issuer has no such key"));
+        if let Some((keys, _)) = known.keys.as_ref().filter(|(_, fetched)| since(*fetched) < KEYS_LIVE)
+            && let Some(key) = pick(keys, kid)
+        {
+            return Ok(key);
         }
-        let fetched = fetch(platform, source).await;
-        let keys = match (fetched, cached) {
-            (Ok(keys), _) => {
-                let keys = Rc::new(keys);
-                self.keys.borrow_mut().insert(cache_key, (Rc::clone(&keys), now));
-                keys
-            }
-            // Keys we have are better than none while their issuer is away; tokens still expire.
-            (Err(_), Some((keys, _))) => keys,
-            (Err(error), None) => return Err(error),
+        // Keys we have are better than none while their issuer is away; tokens still expire.
+        let old = known.keys.filter(|(_, fetched)| since(*fetched) < KEYS_OUTLIVE);
+        if known.asked.is_some_and(|asked| since(asked) < KEYS_REST) {
+            let (keys, _) = old.ok_or_else(|| invalid("its issuer's keys can't be fetched at the moment"))?;
+            return in_set(&keys);
+        }
+        let fetched = fetch(platform, source).await.map(Rc::new);
+        let entry = match (&fetched, &old) {
+            (Ok(keys), _) => Fetched { keys: Some((Rc::clone(keys), now)), asked: Some(now) },
+            (Err(_), old) => Fetched { keys: old.clone(), asked: Some(now) },
         };
-        pick(&keys, kid).ok_or_else(|| invalid("its issuer has no such key"))
+        let mut all = self.keys.borrow_mut();
+        if all.len() >= CACHE {
+            all.clear();
+        }
+        all.insert(cache_key, entry);
+        drop(all);
+        match (fetched, old) {
+            (Ok(keys), _) | (Err(_), Some((keys, _))) => in_set(&keys),
+            (Err(error), None) => Err(error),
+        }
     }
 }
 
@@ -229,14 +241,12 @@ async fn fetch<P: Platform>(platform: &P, request: http::Request<Bytes>) -> Resu
         tracing::warn!("key set of an issuer: {why}");
         invalid("its issuer's keys can't be fetched at the moment")
     };
-    let response = platform.send(request).await.map_err(|error| unavailable(&error.to_string()))?;
-    if response.status() != http::StatusCode::OK {
-        return Err(unavailable(&format!("status {}", response.status())));
+    let answer =
+        egress::ask(platform, request, KEY_SET).await.map_err(|error| unavailable(&error.to_string()))?;
+    if answer.status() != http::StatusCode::OK {
+        return Err(unavailable(&format!("status {}", answer.status())));
     }
-    let body = read_whole(platform, response.into_body(), KEY_SET, KEYS_WITHIN)
-        .await
-        .map_err(|error| unavailable(&error.to_string()))?;
-    serde_json::from_slice(&body).map_err(|error| unavailable(&error.to_string()))
+    serde_json::from_slice(answer.body()).map_err(|error| unavailable(&error.to_string()))
 }
 
 /// The key with that id; a token without one fits a set of one.

@@ -5,6 +5,7 @@ pub(crate) mod api_key;
 pub(crate) mod assertion;
 pub(crate) mod jwt;
 pub(crate) mod link;
+pub(crate) mod oidc;
 pub(crate) mod operator;
 pub(crate) mod person;
 pub(crate) mod session;

@@ -12,6 +12,7 @@ use crate::audit::{self, About};
 use crate::body::Body;
 use crate::identity::session::{Signed, no_cookie, signed};
 use crate::platform::{Batch, Platform, PlatformError};
+use crate::store::identities::{self, IdentityProvider};
 use crate::store::sessions::{self, Listed};
 
 /// The page, or one of its forms.
@@ -41,7 +42,16 @@ async fn answer<P: Platform>(
             }
             Ok(response)
         }
-        (&Method::POST, ["sign-out"]) => sign_out(gateway, platform, &signed, request).await,
+        (&Method::POST, ["sign-out" | "link" | "unlink"]) if !is_own(gateway, &signed, request) => {
+            let why = "Only the buttons on your own page can be used here. Open /account again.";
+            Ok(message(StatusCode::FORBIDDEN, "This was not sent by our own page", why))
+        }
+        (&Method::POST, ["sign-out"]) => sign_out(platform, &signed, request).await,
+        (&Method::POST, ["link"]) => {
+            let idp = field(request, "provider").unwrap_or_default();
+            sign_in::to_link(gateway, platform, &signed, &idp).await
+        }
+        (&Method::POST, ["unlink"]) => unlink(platform, &signed, request).await,
         _ => Ok(message(StatusCode::NOT_FOUND, "There is nothing here", "Your own page is /account.")),
     }
 }
@@ -55,17 +65,16 @@ fn field(request: &Request<Bytes>, name: &str) -> Option<String> {
     values.next().is_none().then(|| value.into_owned())
 }
 
+fn is_own(gateway: &Gateway, signed: &Signed, request: &Request<Bytes>) -> bool {
+    signed.takes_form(gateway, request.headers(), &field(request, "token").unwrap_or_default())
+}
+
 /// Ends this session, another of the same person, or all of them.
 async fn sign_out<P: Platform>(
-    gateway: &Gateway,
     platform: &P,
     signed: &Signed,
     request: &Request<Bytes>,
 ) -> Result<Response<Body<P::Stream>>, PlatformError> {
-    if !signed.takes_form(gateway, request.headers(), &field(request, "token").unwrap_or_default()) {
-        let why = "Only the buttons on your own page can be used here. Open /account again.";
-        return Ok(message(StatusCode::FORBIDDEN, "This was not sent by our own page", why));
-    }
     let chosen = field(request, "session").unwrap_or_default();
     let (statements, what, ends_this) = if chosen == "all" {
         (sessions::end_all(&signed.user_id).to_vec(), "signed out everywhere".to_owned(), true)
@@ -87,6 +96,20 @@ async fn sign_out<P: Platform>(
     Ok(response)
 }
 
+/// Nobody signs in as this person with that account any more.
+async fn unlink<P: Platform>(
+    platform: &P,
+    signed: &Signed,
+    request: &Request<Bytes>,
+) -> Result<Response<Body<P::Stream>>, PlatformError> {
+    let (issuer, subject) =
+        (field(request, "issuer").unwrap_or_default(), field(request, "subject").unwrap_or_default());
+    let what = format!("`{}` is not linked to an account at `{issuer}` any more", signed.person.facts.name);
+    let note = audit::note_statement(platform, &about(signed, "identity.unlink"), what, None)?;
+    platform.sql(Batch::write([identities::unlink(&signed.user_id, &issuer, &subject), note])).await?;
+    Ok(see_other("/account"))
+}
+
 /// What a person does to their own account, for the trail.
 fn about(signed: &Signed, method: &str) -> About {
     About {
@@ -105,8 +128,12 @@ async fn show<P: Platform>(
     signed: &Signed,
 ) -> Result<Response<Body<P::Stream>>, PlatformError> {
     let now = platform.now();
-    let results = platform.sql(Batch::read([sessions::of_user(&signed.user_id, now)])).await?;
-    let all: Vec<Listed> = results.iter().flatten().map(sessions::listed).collect::<Result<_, _>>()?;
+    let asked = Batch::read([sessions::of_user(&signed.user_id, now), identities::of_user(&signed.user_id)]);
+    let (results, providers) =
+        (platform.sql(asked).await?, identities::providers(platform, &signed.person.facts.org.name).await?);
+    let rows = |index: usize| results.get(index).into_iter().flatten();
+    let all: Vec<Listed> = rows(0).map(sessions::listed).collect::<Result<_, _>>()?;
+    let linked: Vec<(String, String)> = rows(1).map(identities::linked).collect::<Result<_, _>>()?;
     let facts = &signed.person.facts;
     let token = signed.form_token(&gateway.vault);
     let listed = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
@@ -118,6 +145,7 @@ async fn show<P: Platform>(
             dt { "Roles" } dd { (listed(facts.roles.iter().map(|role| role.as_str()).collect())) }
             dt { "Teams" } dd { (listed(facts.teams.iter().map(|team| team.as_str()).collect())) }
         }
+        @if !(providers.is_empty() && linked.is_empty()) { (accounts(&providers, &linked, &token)) }
         h2 { "Where you are signed in" }
         ul.sessions {
             @for session in &all { (one(session, signed, &token, now)) }
@@ -128,6 +156,40 @@ async fn show<P: Platform>(
         }
     };
     Ok(page(StatusCode::OK, &format!("{} – Ambit", facts.name), Forms::Own, &body))
+}
+
+/// Who this person is at identity providers, and where else they could be somebody.
+fn accounts(providers: &[IdentityProvider], linked: &[(String, String)], token: &str) -> Markup {
+    let known = |issuer: &str| providers.iter().find(|provider| provider.issuer == issuer);
+    html! {
+        h2 { "How you can sign in" }
+        ul.accounts {
+            @for (issuer, subject) in linked {
+                li {
+                    @match known(issuer) {
+                        Some(provider) => strong { (provider.name) },
+                        None => (issuer),
+                    }
+                    br;
+                    small { "as " (subject) " at " (issuer) }
+                    form method="post" action="/account/unlink" {
+                        input type="hidden" name="token" value=(token);
+                        input type="hidden" name="issuer" value=(issuer);
+                        input type="hidden" name="subject" value=(subject);
+                        button { "Unlink" }
+                    }
+                }
+            }
+            @for provider in providers.iter().filter(|provider| !linked.iter().any(|(issuer, _)| *issuer == provider.issuer)) {
+                li {
+                    form method="post" action="/account/link" {
+                        input type="hidden" name="token" value=(token);
+                        button name="provider" value=(provider.name) { "Link " (provider.name) }
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn one(session: &Listed, signed: &Signed, token: &str, now: Timestamp) -> Markup {

@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod authorizations;
 pub(crate) mod callers;
 pub(crate) mod clients;
+pub(crate) mod identities;
 pub(crate) mod inventory;
 pub(crate) mod migrations;
 pub(crate) mod people;
@@ -17,7 +18,7 @@ pub(crate) mod targets;
 use crate::platform::{PlatformError, Row, Rows};
 
 /// The first row of the statement at `index`, if any.
-fn first(results: &[Rows], index: usize) -> Option<&Row> {
+pub(crate) fn first(results: &[Rows], index: usize) -> Option<&Row> {
     results.get(index).and_then(|rows| rows.first())
 }
 

@@ -4,6 +4,7 @@
 
 mod approvals;
 mod grants;
+mod identity_providers;
 mod inspect;
 mod inventory;
 mod people;
@@ -239,6 +240,12 @@ async fn dispatch<P: Platform>(
         Operation::ListSessions => sessions::list(desk, part("user")).await,
         Operation::EndSessions => sessions::end_all(desk, part("user")).await,
         Operation::Invite => sessions::invite(desk, body).await,
+        Operation::ListIdentityProviders => identity_providers::list(desk).await,
+        Operation::GetIdentityProvider => identity_providers::get(desk, part("provider")).await,
+        Operation::PutIdentityProvider => {
+            Box::pin(identity_providers::put(desk, part("provider"), body)).await
+        }
+        Operation::DeleteIdentityProvider => identity_providers::delete(desk, part("provider")).await,
         Operation::PutTeam => teams::put(desk, part("team"), body).await,
         Operation::PutAgent => people::put_agent(desk, part("agent"), body).await,
         Operation::AddAgentKey => people::add_key(desk, part("agent"), body).await,

@@ -55,6 +55,10 @@ operations! {
     ListSessions: GET "orgs/{org}/users/{user}/sessions" => Org(Administer);
     EndSessions: DELETE "orgs/{org}/users/{user}/sessions" => Org(Administer);
     Invite: POST "orgs/{org}/invitations" => Org(Administer);
+    ListIdentityProviders: GET "orgs/{org}/identity-providers" => Org(Administer);
+    GetIdentityProvider: GET "orgs/{org}/identity-providers/{provider}" => Org(Administer);
+    PutIdentityProvider: PUT "orgs/{org}/identity-providers/{provider}" => Org(Administer);
+    DeleteIdentityProvider: DELETE "orgs/{org}/identity-providers/{provider}" => Org(Administer);
     PutTeam: PUT "orgs/{org}/teams/{team}" => Org(Administer);
     PutAgent: PUT "orgs/{org}/agents/{agent}" => Org(Administer);
     AddAgentKey: POST "orgs/{org}/agents/{agent}/keys" => Org(Administer);

@@ -1,7 +1,9 @@
 //! `/sign-in`: how a person becomes known to us. The ways in are an identity provider of their organisation, or a one-time link; there
 //! are no passwords. Every page works without scripts.
 
+mod admission;
 mod link;
+mod provider;
 mod return_to;
 
 use bytes::Bytes;
@@ -9,12 +11,14 @@ use http::{Method, Request, Response, StatusCode, header};
 use maud::html;
 use schemas::names::OrgName;
 
+pub(crate) use self::provider::{redirect_uri, secret_place, to_link};
 use self::return_to::{ReturnTo, page_of};
-use super::page::{Forms, message, page, see_other};
+use super::page::{Forms, message, page, see_other, unavailable};
 use crate::Gateway;
 use crate::body::Body;
 use crate::identity::session::New;
-use crate::platform::Platform;
+use crate::platform::{Platform, PlatformError};
+use crate::store::identities;
 
 /// Sends somebody to sign in, in that organisation if it is known which, and back to a path of ours afterwards.
 pub(crate) fn ask<S>(org: Option<&OrgName>, return_to: &str) -> Response<Body<S>> {
@@ -33,7 +37,13 @@ pub(super) async fn serve<P: Platform>(
             Box::pin(link::serve(gateway, platform, request, token)).await
         }
         (&Method::GET, []) => which(request),
-        (&Method::GET, [org]) => ways_in(request, org),
+        (&Method::GET, [org]) => {
+            ways_in(platform, request, org).await.unwrap_or_else(|error| unavailable(&error))
+        }
+        (&Method::GET, [org, idp]) => Box::pin(provider::leave(gateway, platform, request, (org, idp))).await,
+        (&Method::GET, [org, idp, "callback"]) => {
+            Box::pin(provider::come_back(gateway, platform, request, (org, idp))).await
+        }
         _ => message(
             StatusCode::NOT_FOUND,
             "There is nothing here",
@@ -77,20 +87,32 @@ fn which<S>(request: &Request<Bytes>) -> Response<Body<S>> {
 }
 
 /// The ways into an organisation. One that is not there looks like one without an identity provider.
-fn ways_in<S>(_request: &Request<Bytes>, org: &str) -> Response<Body<S>> {
+async fn ways_in<P: Platform>(
+    platform: &P,
+    request: &Request<Bytes>,
+    org: &str,
+) -> Result<Response<Body<P::Stream>>, PlatformError> {
     let Ok(org) = OrgName::parse(org) else {
-        return message(
-            StatusCode::NOT_FOUND,
-            "There is no such organisation",
-            "Look at its name once more.",
-        );
+        let why = "Look at its name once more.";
+        return Ok(message(StatusCode::NOT_FOUND, "There is no such organisation", why));
     };
+    let return_to = ReturnTo::or_account(asked(request, "return_to").as_deref());
+    let providers = identities::providers(platform, &org).await?;
     let body = html! {
         h1 { "Sign in to " (org) }
-        p { "You need a one-time link: an owner of the organisation, or whoever runs this gateway, can make one for you." }
-        p { a href="/sign-in" { "Another organisation" } }
+        @if !providers.is_empty() {
+            ul.ways {
+                @for provider in &providers {
+                    li { a.button href=(return_to.from(&format!("/sign-in/{org}/{}", provider.name))) { "Sign in with " (provider.name) } }
+                }
+            }
+            p { "Or open the one-time link that you were given." }
+        } @else {
+            p { "You need a one-time link: an owner of the organisation, or whoever runs this gateway, can make one for you." }
+        }
+        p { a href=(return_to.from("/sign-in")) { "Another organisation" } }
     };
-    page(StatusCode::OK, "Sign in – Ambit", Forms::Own, &body)
+    Ok(page(StatusCode::OK, "Sign in – Ambit", Forms::Own, &body))
 }
 
 /// The answer to somebody who has just signed in.
