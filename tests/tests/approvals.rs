@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
+use tests::browser::Browser;
 use tests::changing::Changing;
 use tests::door::{Answer, Door};
 use tests::fixture::Remote;
@@ -54,6 +55,7 @@ async fn suite(host: Host) {
     step("nobody is asked about what would be denied anyway", denied_anyway(&scene)).await;
     step("nobody is asked without end", without_end(&scene)).await;
     step("the page", page(&scene)).await;
+    step("the page, for people who are signed in", signed_in(&scene)).await;
     step("whoever is switched off", switched_off(&scene)).await;
     step("five minutes", five_minutes(&scene)).await;
     step("the trail", trail(&scene)).await;
@@ -411,6 +413,68 @@ async fn browse(door: &Door, path: &str, headers: &[(&str, &str)], form: Option<
     door.send(request.body(Bytes::from(body.finish())).unwrap()).await
 }
 
+/// People read and decide the calls that are made for them, and see no others.
+async fn signed_in(scene: &Scene) {
+    let Scene { agent, operator, stack, .. } = scene;
+    let enter = async |name: &str| {
+        let made = operator.must(Method::POST, &format!("/users/{name}/links"), json!({})).await;
+        let mut browser = Browser::new(&stack.door);
+        let page = browser.open(made["url"].as_str().unwrap()).await;
+        browser.press(&page, "Sign in", &[]).await;
+        browser
+    };
+    let (mut grace, mut ada) = (enter("grace").await, enter("ada").await);
+    let params = echo("for grace");
+    let first = call(agent, &params).await;
+    let url = link(&first);
+
+    let others = ada.open(&url).await;
+    assert_eq!(others.status, StatusCode::NOT_FOUND, "{}", others.text());
+    assert!(others.text().contains("ada") && !others.text().contains("for grace"), "{}", others.text());
+    let shown = grace.open(&url).await;
+    assert!(shown.text().contains("for grace") && shown.text().contains("Time left"), "{}", shown.text());
+    assert!(!shown.text().contains("Operator's key"));
+    // Neither another person's form nor another site's is taken.
+    let form = shown.form("Approve", &[]).unwrap();
+    assert_eq!(ada.send(&form, Some(&shown.url)).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(grace.send(&form, None).await.status, StatusCode::FORBIDDEN);
+    let evil = "https://evil.example".parse().unwrap();
+    assert_eq!(grace.send(&form, Some(&evil)).await.status, StatusCode::FORBIDDEN);
+    let mut of_ada = form.clone();
+    let page = ada.open("/account").await;
+    let token =
+        page.form("Sign out", &[]).unwrap().fields.into_iter().find(|(name, _)| name == "token").unwrap();
+    of_ada.fields.retain(|(name, _)| name != "token");
+    of_ada.fields.push(token);
+    assert_eq!(
+        grace.send(&of_ada, Some(&shown.url)).await.status,
+        StatusCode::FORBIDDEN,
+        "her token for his form"
+    );
+    assert_eq!(ada.send(&of_ada, Some(&shown.url)).await.status, StatusCode::NOT_FOUND, "and not her call");
+
+    let done = grace.press(&shown, "Approve", &[]).await;
+    assert!(done.text().contains("Approved"), "{}", done.text());
+    assert_eq!(text(&call(agent, &again(&params, &first, "accept")).await), "for grace");
+    let event =
+        operator.trail().await.into_iter().rfind(|event| event["method"] == "approval.approve").unwrap();
+    let credential = event["actor"]["credential"].as_str().unwrap();
+    assert!(event["actor"]["user"] == "grace" && credential.starts_with("session:ses_"), "{event}");
+    // Whoever is not signed in comes back to the page afterwards.
+    let params = echo("another for grace");
+    let first = call(agent, &params).await;
+    let mut fresh = Browser::new(&stack.door);
+    let door = fresh.open(&link(&first)).await;
+    let way = door.link("Sign in").unwrap();
+    assert_eq!(
+        (way.path(), way.query().unwrap()),
+        ("/sign-in", format!("return_to=/approve/{}", id(&link(&first))).as_str())
+    );
+    let refused = grace.open(&link(&first)).await;
+    let refused = grace.press(&refused, "Refuse", &[]).await;
+    assert!(refused.text().contains("Refused"), "{}", refused.text());
+}
+
 async fn page(scene: &Scene) {
     let Scene { agent, stack, .. } = scene;
     let door = &stack.door;
@@ -442,7 +506,8 @@ async fn page(scene: &Scene) {
     let shown = door_page.text().await;
     assert!(!secret(&shown) && !shown.contains("<script"), "{shown}");
     let nowhere = format!("/approve/apr_{}", "0".repeat(26));
-    assert_eq!(browse(door, &nowhere, &[], None).await.text().await, shown);
+    let of_nowhere = browse(door, &nowhere, &[], None).await.text().await;
+    assert_eq!(of_nowhere.replace(&nowhere, path), shown);
     let wrong = browse(door, path, &own, Some(&[("key", "not the key, but as long as one is")])).await;
     assert_eq!(wrong.status, StatusCode::FORBIDDEN);
     assert!(!secret(&wrong.text().await));

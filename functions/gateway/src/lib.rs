@@ -114,6 +114,14 @@ impl Gateway {
         Ok(taken)
     }
 
+    /// Whether there is any organisation: whoever starts the first one wants to be told how to sign in.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn has_organisations<P: Platform>(&self, platform: &P) -> Result<bool, PlatformError> {
+        store::admin::any_org(platform).await
+    }
+
     /// Takes migrations back until only `version` of them are left.
     ///
     /// # Errors

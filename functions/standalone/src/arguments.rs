@@ -39,6 +39,9 @@ pub(crate) struct Serve {
     /// Where the provisioner is. Without one, only remote servers are served.
     #[arg(long, env = "AMBIT_PROVISIONER_URL")]
     pub(crate) provisioner_url: Option<String>,
+    /// The organisation that the first start makes, with one person in it: its owner.
+    #[arg(long, default_value = "main", env = "AMBIT_ORG")]
+    pub(crate) org: schemas::names::OrgName,
     /// Web origins that may call besides our own.
     #[arg(long = "origin", env = "AMBIT_ORIGINS", value_delimiter = ',')]
     pub(crate) origins: Vec<String>,

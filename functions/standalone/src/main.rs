@@ -4,6 +4,7 @@ mod arguments;
 mod dev;
 mod logging;
 mod operate;
+mod operator;
 mod policy;
 
 use std::process::ExitCode;

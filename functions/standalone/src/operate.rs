@@ -1,8 +1,10 @@
 //! `ambit serve` and `ambit migrate`.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use gateway::{Gateway, Settings};
+use schemas::names::OrgName;
 use standalone::data::DataDirectory;
 use standalone::database::Database;
 use standalone::platform::{Native, Secrets};
@@ -11,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use crate::arguments::{Migrate, Serve};
+use crate::operator::Operator;
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -26,6 +29,7 @@ pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
         .limits(Duration::from_secs(options.call_limit), Duration::from_mins(10))
         .bounds(options.rates.clone(), options.quota);
     migrate_up(&settings, &database, &secrets)?;
+    first_start(&settings, &database, &secrets, &options.org)?;
     let (stop, stopped) = watch::channel(false);
     stop_on_signal(stop)?;
     tracing::info!("serving {public_url} from {}", data.path().display());
@@ -35,6 +39,31 @@ pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
     };
     serve::serve(&listener, &settings, &database, &secrets, &stopped, how)?;
     Ok(())
+}
+
+/// Where there is no organisation yet, makes one with an owner, and tells whoever starts this how to sign in as that owner. Once: the
+/// operator's key makes another link, if this one is lost.
+fn first_start(
+    settings: &Settings,
+    database: &Database,
+    secrets: &Secrets,
+    org: &OrgName,
+) -> Result<(), Failure> {
+    on_this_thread(async {
+        let platform = Native::new(database.clone(), secrets.clone())?;
+        let gateway = Gateway::new(settings.clone(), &platform)?;
+        if gateway.has_organisations(&platform).await? {
+            return Ok(());
+        }
+        let operator = Operator::new(&gateway, &platform, secrets, org.as_str())?;
+        operator.put("", &serde_json::Value::Null).await?;
+        let link = operator.owner_link().await?;
+        writeln!(
+            std::io::stderr(),
+            "\nThis is the first start: organisation `{org}` has one person, `owner`.\n\n  Sign in   {link} (once, within a day)\n"
+        )?;
+        Ok::<(), Failure>(())
+    })?
 }
 
 pub(crate) fn migrate(options: &Migrate) -> Result<(), Failure> {

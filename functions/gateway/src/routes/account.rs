@@ -7,6 +7,7 @@ use schemas::ids::{SessionId, Timestamp};
 
 use super::page::{Forms, message, page, see_other, unavailable};
 use super::sign_in;
+use super::visible;
 use crate::Gateway;
 use crate::audit::{self, About};
 use crate::body::Body;
@@ -138,16 +139,16 @@ async fn show<P: Platform>(
     let token = signed.form_token(&gateway.vault);
     let listed = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let body = html! {
-        h1 { (facts.name) }
+        h1 { (visible(facts.name.as_str())) }
         dl {
             dt { "Organisation" } dd { (facts.org.name) }
-            @if !facts.email.is_empty() { dt { "E-mail" } dd { (facts.email) } }
+            @if !facts.email.is_empty() { dt { "E-mail" } dd { (visible(&facts.email)) } }
             dt { "Roles" } dd { (listed(facts.roles.iter().map(|role| role.as_str()).collect())) }
             dt { "Teams" } dd { (listed(facts.teams.iter().map(|team| team.as_str()).collect())) }
         }
         @if !(providers.is_empty() && linked.is_empty()) { (accounts(&providers, &linked, &token)) }
         h2 { "Where you are signed in" }
-        ul.sessions {
+        ul.list {
             @for session in &all { (one(session, signed, &token, now)) }
         }
         form method="post" action="/account/sign-out" {
@@ -163,15 +164,17 @@ fn accounts(providers: &[IdentityProvider], linked: &[(String, String)], token: 
     let known = |issuer: &str| providers.iter().find(|provider| provider.issuer == issuer);
     html! {
         h2 { "How you can sign in" }
-        ul.accounts {
+        ul.list {
             @for (issuer, subject) in linked {
                 li {
-                    @match known(issuer) {
-                        Some(provider) => strong { (provider.name) },
-                        None => (issuer),
+                    p {
+                        @match known(issuer) {
+                            Some(provider) => strong { (provider.name) },
+                            None => (issuer),
+                        }
+                        br;
+                        small { "as " (visible(subject)) " at " (issuer) }
                     }
-                    br;
-                    small { "as " (subject) " at " (issuer) }
                     form method="post" action="/account/unlink" {
                         input type="hidden" name="token" value=(token);
                         input type="hidden" name="issuer" value=(issuer);
@@ -182,6 +185,7 @@ fn accounts(providers: &[IdentityProvider], linked: &[(String, String)], token: 
             }
             @for provider in providers.iter().filter(|provider| !linked.iter().any(|(issuer, _)| *issuer == provider.issuer)) {
                 li {
+                    p { (provider.name) " " small { "not linked" } }
                     form method="post" action="/account/link" {
                         input type="hidden" name="token" value=(token);
                         button name="provider" value=(provider.name) { "Link " (provider.name) }
@@ -199,10 +203,12 @@ fn one(session: &Listed, signed: &Signed, token: &str, now: Timestamp) -> Markup
     };
     html! {
         li {
-            @if session.id == signed.id { strong { "This browser" } " · " }
-            (if session.browser.is_empty() { "an unknown browser" } else { &session.browser })
-            br;
-            small { "signed in " (how) " " (ago(session.since, now)) ", used " (ago(session.used, now)) }
+            p {
+                @if session.id == signed.id { strong { "This browser" } " · " }
+                (if session.browser.is_empty() { "an unknown browser".to_owned() } else { visible(&session.browser) })
+                br;
+                small { "signed in " (how) " " (ago(session.since, now)) ", used " (ago(session.used, now)) }
+            }
             form method="post" action="/account/sign-out" {
                 input type="hidden" name="token" value=(token);
                 button name="session" value=(session.id) { "Sign out" }

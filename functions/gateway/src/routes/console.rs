@@ -1,38 +1,66 @@
-//! The console's front door. Signing in comes with the authorization server; until then it says how to connect, and tells nobody
-//! what is inside.
+//! The console's front door: how to connect, and for somebody who is signed in, as whom. It tells nobody what is inside.
 
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, header};
 use maud::html;
 
-use super::page::{Forms, page};
+use super::page::{Forms, page, unavailable};
+use super::visible;
 use crate::Gateway;
 use crate::body::Body;
+use crate::identity::session::signed;
+use crate::platform::{Platform, PlatformError};
 
 /// The page.
-pub(super) fn serve<S>(gateway: &Gateway) -> Response<Body<S>> {
+pub(super) async fn serve<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    headers: &HeaderMap,
+) -> Response<Body<P::Stream>> {
+    match front(gateway, platform, headers).await {
+        Ok(response) => response,
+        Err(error) => unavailable(&error),
+    }
+}
+
+async fn front<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    headers: &HeaderMap,
+) -> Result<Response<Body<P::Stream>>, PlatformError> {
+    let signed = signed(platform, headers).await?;
     let url = &gateway.settings.public_url;
     let containers = if gateway.settings.provisioner_url.is_some() {
         "containers and remote servers"
     } else {
         "remote servers only (no provisioner is set)"
     };
-    page(
-        StatusCode::OK,
-        "Ambit",
-        Forms::None,
-        &html! {
-            h1 { "Ambit" }
-            p { "Every agent gets exactly its ambit: this gateway lets agents call tools of MCP servers, each step under a policy decision and on record." }
-            dl {
-                dt { "Version" } dd { (env!("CARGO_PKG_VERSION")) }
-                dt { "Serves" } dd { (containers) }
-                dt { "MCP revisions" } dd { "2026-07-28, 2025-11-25, 2025-06-18, 2025-03-26" }
-            }
-            h2 { "Connect an MCP client" }
-            p { "Point it at your toolbox and send your API key as a bearer token:" }
-            pre tabindex="0" { code { (url) "/mcp/{org}/{toolbox}\nAuthorization: Bearer ambit_sk_…" } }
-            h2 { "Run it" }
-            p { "Operators manage organisations, servers, toolboxes and grants at " code { (url) "/api/v1" } " with the operator's key." }
-        },
-    )
+    let person = signed.as_ref().map(|signed| &signed.person.facts);
+    let org = person.map_or("{org}", |person| person.org.name.as_str());
+    let body = html! {
+        h1 { "Ambit" }
+        p { "Every agent gets exactly its ambit: this gateway lets agents call tools of MCP servers, each step under a policy decision and on record." }
+        @match person {
+            Some(person) => p { "You are signed in as " a href="/account" { (visible(person.name.as_str())) } " of " strong { (person.org.name) } "." },
+            None => p { a.button.yes href="/sign-in" { "Sign in" } },
+        }
+        h2 { "Connect an MCP client" }
+        p { "Point it at your toolbox. It asks you to sign in, or send an API key as a bearer token:" }
+        pre tabindex="0" { code { (url) "/mcp/" (org) "/{toolbox}" } }
+        h2 { "Run it" }
+        p { "Whoever may manages organisations, people, servers, toolboxes and grants at " code { (url) "/api/v1" } "." }
+        dl {
+            dt { "Version" } dd { (env!("CARGO_PKG_VERSION")) }
+            dt { "Serves" } dd { (containers) }
+            dt { "MCP revisions" } dd { "2026-07-28, 2025-11-25, 2025-06-18, 2025-03-26" }
+        }
+    };
+    // What depends on who looks is kept by nobody.
+    let forms = if signed.is_some() { Forms::Own } else { Forms::None };
+    let mut response = page(StatusCode::OK, "Ambit", forms, &body);
+    if let Some(signed) = signed
+        && let Some(cookie) = signed.renew(platform).await?
+    {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
 }

@@ -62,7 +62,7 @@ pub(crate) async fn route<P: Platform>(
                 Err(refused) => refused,
             }
         }
-        (&Method::GET, ["" | "console"]) => console::serve(gateway),
+        (&Method::GET, ["" | "console"]) => console::serve(gateway, platform, &head.headers).await,
         (&Method::GET, ["style.css"]) => page::stylesheet(),
         (&Method::GET, ["healthz"]) => text(StatusCode::OK, "ok\n"),
         _ => text(

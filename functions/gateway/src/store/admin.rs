@@ -39,6 +39,12 @@ pub(crate) async fn org(platform: &impl Platform, name: &OrgName) -> Result<Opti
     .await
 }
 
+/// Whether there is one.
+pub(crate) async fn any_org(platform: &impl Platform) -> Result<bool, PlatformError> {
+    let statement = Statement::new("SELECT id FROM orgs LIMIT 1", []);
+    Ok(one(platform, statement, |_| Ok(())).await?.is_some())
+}
+
 pub(crate) async fn agent(
     platform: &impl Platform,
     org: &OrgId,

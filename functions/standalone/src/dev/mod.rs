@@ -1,7 +1,6 @@
 //! `ambit dev`: the main job on one machine, for real. Nothing here skips policy or audit: the demo is set up through the API, and its
 //! agent may do what a policy file says that its author can edit while it runs.
 
-mod operator;
 mod provision;
 mod setup;
 mod watch;
@@ -16,9 +15,9 @@ use standalone::platform::Native;
 use standalone::serve;
 use tokio::sync::watch as channel;
 
-use self::operator::Operator;
 use crate::arguments::Dev;
 use crate::operate::{self, Failure, cores, on_this_thread, stop_on_signal};
+use crate::operator::Operator;
 
 pub(crate) fn run(options: &Dev) -> Result<(), Failure> {
     let data = DataDirectory::open(&options.data)?;
@@ -51,7 +50,7 @@ pub(crate) fn run(options: &Dev) -> Result<(), Failure> {
     on_this_thread(async {
         let platform = Native::new(database.clone(), secrets.clone())?;
         let gateway = Gateway::new(settings, &platform)?;
-        let operator = Operator::new(&gateway, &platform, &secrets)?;
+        let operator = Operator::new(&gateway, &platform, &secrets, "demo")?;
         let mut stopping = stopped.clone();
         let setting_up = async {
             let demo = setup::demo(&operator, &data, &provisioner, &options.servers).await?;
@@ -79,7 +78,8 @@ fn announce(
     let mut out = std::io::stdout();
     if options.ready_json {
         let line = serde_json::json!({
-            "mcp_url": mcp_url, "api_key": key, "api_url": format!("{public_url}/api/v1"), "data_dir": data.path(),
+            "mcp_url": mcp_url, "api_key": key, "api_url": format!("{public_url}/api/v1"),
+            "sign_in_url": demo.sign_in_url, "data_dir": data.path(),
         });
         writeln!(out, "{line}")?;
         return Ok(out.flush()?);
@@ -89,7 +89,8 @@ fn announce(
     );
     writeln!(
         out,
-        "\nAmbit is ready.\n\n  MCP URL   {mcp_url}\n  API key   {key}\n  Console   {public_url}/console"
+        "\nAmbit is ready.\n\n  MCP URL   {mcp_url}\n  API key   {key}\n  Sign in   {} (once, within a day)",
+        demo.sign_in_url
     )?;
     writeln!(
         out,

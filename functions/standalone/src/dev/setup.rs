@@ -1,20 +1,22 @@
-//! Makes the demo, or finds it: organisation `demo`, toolbox `demo`, agent `assistant` with a key, and a policy file.
+//! Makes the demo, or finds it: organisation `demo`, toolbox `demo`, agent `assistant` with a key, a policy file, and an owner.
 
 use gateway::secret::Secret;
 use http::Method;
 use serde_json::{Value, json};
 use standalone::data::DataDirectory;
 
-use super::operator::Operator;
 use super::provision::Running;
 use super::watch;
 use crate::operate::Failure;
+use crate::operator::Operator;
 
 const KEY: &str = "demo.key";
 
 /// What there is to announce.
 pub(super) struct Demo {
     pub(super) key: Secret,
+    /// Signs the owner in, once.
+    pub(super) sign_in_url: String,
     /// A tool to call, and arguments for it.
     pub(super) example: Option<(String, &'static str)>,
 }
@@ -41,7 +43,7 @@ pub(super) async fn demo(
         };
         Some((if ready.len() == 1 { tool.to_owned() } else { format!("{server}__{tool}") }, arguments))
     });
-    Ok(Demo { key, example })
+    Ok(Demo { key, sign_in_url: operator.owner_link().await?, example })
 }
 
 /// The demo agent's key: made once, kept in a file that only its owner can read.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use standalone::data::DataDirectory;
 
-use super::operator::Operator;
 use crate::operate::Failure;
+use crate::operator::Operator;
 
 /// How often the files are looked at, in milliseconds.
 const EVERY: u64 = 400;

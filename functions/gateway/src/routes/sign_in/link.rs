@@ -15,6 +15,7 @@ use crate::identity::link;
 use crate::identity::session::New;
 use crate::platform::{Batch, Platform, PlatformError};
 use crate::routes::page::{Forms, message, page, unavailable};
+use crate::routes::visible;
 use crate::store::sessions;
 
 /// The page, or its button.
@@ -45,10 +46,10 @@ async fn show<P: Platform>(platform: &P, token: &str) -> Result<Response<Body<P:
         h1 { "Sign in" }
         p { "This link signs you in, once." }
         dl {
-            dt { "As" } dd { (user.name) }
+            dt { "As" } dd { (visible(user.name.as_str())) }
             dt { "Organisation" } dd { (user.org.name) }
         }
-        form method="post" { button.yes { "Sign in as " (user.name) } }
+        form method="post" { button.yes { "Sign in as " (visible(user.name.as_str())) } }
         p { "Not you? Close this page: whoever uses the link acts in that name." }
     };
     Ok(page(StatusCode::OK, "Sign in – Ambit", Forms::Own, &body))

@@ -18,6 +18,7 @@ use crate::identity::oidc::{Claims, Flow, OidcError, Place, Returned, exchange, 
 use crate::identity::session::{New, Signed, signed};
 use crate::platform::{Batch, Platform, PlatformError};
 use crate::routes::page::{Forms, message, page, see_other, unavailable};
+use crate::routes::visible;
 use crate::secret::Secret;
 use crate::store::identities::{IdentityProvider, add_user, find, find_provider, link};
 use crate::store::sessions;
@@ -149,7 +150,7 @@ pub(crate) async fn to_link<P: Platform>(
     let (idp, name) = (&at.provider.name, &signed.person.facts.name);
     let body = html! {
         h1 { "Link " (idp) }
-        p { "Whoever you are at " (idp) " can sign in here as " strong { (name) } " from then on." }
+        p { "Whoever you are at " (idp) " can sign in here as " strong { (visible(name.as_str())) } " from then on." }
         p { a.button href=(url) { "Continue to " (idp) } }
         p { a href="/account" { "Back" } }
     };

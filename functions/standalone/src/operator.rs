@@ -1,4 +1,4 @@
-//! The operator of the demo, who uses the same API as any other.
+//! The operator of this deployment, who uses the same API as any other, of one organisation.
 
 use bytes::Bytes;
 use gateway::platform::Platform as _;
@@ -6,29 +6,31 @@ use gateway::secret::Secret;
 use gateway::{Body, Gateway};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use standalone::platform::{Native, Secrets};
 
 use crate::operate::Failure;
 
-pub(super) struct Operator<'a> {
+pub(crate) struct Operator<'a> {
     gateway: &'a Gateway,
+    org: &'a str,
     platform: &'a Native,
     key: Secret,
 }
 
 impl<'a> Operator<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         gateway: &'a Gateway,
         platform: &'a Native,
         secrets: &Secrets,
+        org: &'a str,
     ) -> Result<Self, Failure> {
         let key = secrets.get("AMBIT_OPERATOR_KEY").cloned().ok_or("the operator's key is missing")?;
-        Ok(Self { gateway, platform, key })
+        Ok(Self { gateway, org, platform, key })
     }
 
-    /// Asks the API below `/api/v1/orgs/demo`. `None` stands for 404.
-    pub(super) async fn ask(
+    /// Asks the API below the organisation's address. `None` stands for 404.
+    pub(crate) async fn ask(
         &self,
         method: Method,
         path: &str,
@@ -37,7 +39,7 @@ impl<'a> Operator<'a> {
         let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
         let request = http::Request::builder()
             .method(method)
-            .uri(format!("/api/v1/orgs/demo{path}"))
+            .uri(format!("/api/v1/orgs/{}{path}", self.org))
             .header(http::header::AUTHORIZATION, format!("Bearer {}", self.key.expose()))
             .body(body)?;
         let response: http::Response<Body<_>> = self.gateway.handle(self.platform, request).await;
@@ -66,11 +68,23 @@ impl<'a> Operator<'a> {
     }
 
     /// Changes something that is there.
-    pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.ask(Method::PUT, path, body).await?.ok_or_else(|| format!("`{path}` is not there").into())
     }
 
-    pub(super) async fn sleep(&self, milliseconds: u64) {
+    /// A one-time link that signs the organisation's first owner in, who is made if they are not there.
+    pub(crate) async fn owner_link(&self) -> Result<String, Failure> {
+        let link = match self.ask(Method::POST, "/users/owner/links", &Value::Null).await? {
+            Some(link) => link,
+            None => {
+                self.put("/users/owner", &json!({ "roles": ["owner"] })).await?;
+                self.ask(Method::POST, "/users/owner/links", &Value::Null).await?.unwrap_or_default()
+            }
+        };
+        Ok(link.get("url").and_then(Value::as_str).ok_or("no link was made")?.to_owned())
+    }
+
+    pub(crate) async fn sleep(&self, milliseconds: u64) {
         self.platform.sleep(std::time::Duration::from_millis(milliseconds)).await;
     }
 }
