@@ -23,6 +23,9 @@ pub(crate) enum Command {
     /// Bring the database to the newest migration, or take migrations back.
     Migrate(Migrate),
     Policy(crate::policy::Policy),
+    #[command(flatten)]
+    Manage(crate::manage::Command),
+    Completion(crate::manage::Completion),
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,9 +3,12 @@
 mod arguments;
 mod dev;
 mod logging;
+mod manage;
 mod operate;
 mod operator;
 mod policy;
+mod remote;
+mod telling;
 
 use std::process::ExitCode;
 
@@ -24,6 +27,8 @@ fn main() -> ExitCode {
         Command::Dev(options) => dev::run(&options),
         Command::Migrate(options) => operate::migrate(&options),
         Command::Policy(options) => return policy::run(&options),
+        Command::Manage(command) => return manage::run(&command),
+        Command::Completion(options) => return options.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,9 +12,9 @@ use schemas::decision::{DecisionRecord, DecisionRequest};
 use serde_json::Value;
 
 use super::directory::{self, PolicyDirectory};
-use super::gateway::At;
 use super::{records, telling};
 use crate::operate::Failure;
+use crate::remote::At;
 
 /// Say why a request is allowed or denied, and what would turn it.
 ///
@@ -34,7 +34,7 @@ pub(crate) struct Explain {
     #[arg(required_unless_present = "event")]
     pub(crate) request: Option<String>,
     /// An event of a gateway's trail, instead: `evt_...`. It is explained by the policies that decided it, or by those of --dir.
-    #[arg(long, conflicts_with = "request", requires = "org")]
+    #[arg(long, conflicts_with = "request")]
     pub(crate) event: Option<String>,
     /// Directory of policies; by default this one.
     #[arg(long)]
@@ -42,15 +42,8 @@ pub(crate) struct Explain {
     /// Print the explanation as one JSON document.
     #[arg(long)]
     pub(crate) json: bool,
-    /// The gateway's URL, if the request is an event of its trail.
-    #[arg(long, env = "AMBIT_GATEWAY", default_value = "http://127.0.0.1:8787")]
-    pub(crate) gateway: String,
-    /// The organisation that the event is of.
-    #[arg(long, env = "AMBIT_ORG")]
-    pub(crate) org: Option<String>,
-    /// A file with your key for the management API; or put the key into `AMBIT_KEY`.
-    #[arg(long, env = "AMBIT_KEY_FILE")]
-    pub(crate) key_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) at: At,
 }
 
 pub(crate) fn run(options: &Explain) -> Result<ExitCode, Failure> {
@@ -72,9 +65,7 @@ pub(crate) fn run(options: &Explain) -> Result<ExitCode, Failure> {
 
 /// An event of a gateway's trail, by the policies that decided it, or by those of a directory.
 fn of_event(options: &Explain, event: &str) -> Result<Explanation, Failure> {
-    let org = options.org.clone().ok_or("say of which organisation the event is: `--org ORG`")?;
-    let at = At { gateway: options.gateway.clone(), org, key_file: options.key_file.clone() };
-    let gateway = at.open()?;
+    let gateway = options.at.open()?;
     let event = gateway.get(&format!("/decisions/{event}?view=auditor"))?;
     let decision = event.get("decision").filter(|decision| !decision.is_null());
     let decision =

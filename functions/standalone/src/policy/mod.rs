@@ -5,7 +5,6 @@ mod check;
 mod diff;
 mod directory;
 mod explain;
-mod gateway;
 mod init;
 mod prove;
 mod publish;
@@ -20,6 +19,7 @@ mod test;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+pub(crate) use self::records::age;
 use crate::operate::Failure;
 
 /// Write policies, check and test them, see what they change, publish them.

@@ -10,9 +10,9 @@ use policies::check::Severity;
 use serde_json::{Value, json};
 
 use super::directory::{self, PolicyDirectory};
-use super::gateway::{At, Gateway};
 use super::{WRONG, check, prove, records, replay, telling, test};
 use crate::operate::Failure;
+use crate::remote::{At, Gateway};
 
 /// Publish a directory: check it, test it, replay recent calls, prove it, and put it in force at the next call.
 ///

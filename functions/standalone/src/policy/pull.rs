@@ -9,9 +9,9 @@ use schemas::inventory::{Inventory, ToolDefinition};
 use serde_json::{Value, json};
 
 use super::directory::{self, PolicyDirectory};
-use super::gateway::At;
 use super::{init, telling};
 use crate::operate::Failure;
+use crate::remote::At;
 
 /// Fetch what there is: policies, cases, inventory, tool definitions; and write the schema for editors.
 ///

@@ -16,9 +16,9 @@ use serde_json::Value;
 
 use super::check::now;
 use super::directory;
-use super::gateway::{At, Gateway};
 use super::pull::part;
 use crate::operate::Failure;
+use crate::remote::{At, Gateway, Usage};
 
 /// Which recorded decisions.
 #[derive(Debug, clap::Args)]
@@ -34,15 +34,8 @@ pub(crate) struct Records {
     /// beside the directory of policies.
     #[arg(long, value_name = "DIR")]
     pub(crate) sets: Option<PathBuf>,
-    /// The gateway's URL.
-    #[arg(long, env = "AMBIT_GATEWAY", default_value = "http://127.0.0.1:8787")]
-    pub(crate) gateway: String,
-    /// The organisation.
-    #[arg(long, env = "AMBIT_ORG")]
-    pub(crate) org: Option<String>,
-    /// A file with your key for the management API; or put the key into `AMBIT_KEY`.
-    #[arg(long, env = "AMBIT_KEY_FILE")]
-    pub(crate) key_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) at: At,
 }
 
 /// `7d`, `24h`, `90m`.
@@ -74,9 +67,13 @@ impl Records {
     }
 
     fn gateway(&self) -> Result<Gateway, Failure> {
-        let missing = "say where the records are: `--records FILE`, or `--gateway URL --org ORG`";
-        let org = self.org.clone().ok_or(missing)?;
-        At { gateway: self.gateway.clone(), org, key_file: self.key_file.clone() }.open()
+        self.at.open().map_err(|error| match error.downcast_ref::<Usage>() {
+            Some(usage) => {
+                format!("say where the records are, with `--records FILE`, or of which gateway: {usage}")
+                    .into()
+            }
+            None => error,
+        })
     }
 
     fn oldest(&self) -> Option<Timestamp> {

@@ -10,11 +10,11 @@ use schemas::decision::Effect;
 use serde_json::{Value, json};
 
 use super::directory::PolicyDirectory;
-use super::gateway::At;
 use super::publish::{cases, fit};
 use super::pull::part;
 use super::{WRONG, telling};
 use crate::operate::Failure;
+use crate::remote::At;
 
 /// Try a draft on live calls: it decides nothing, and every record says what it would have decided.
 #[derive(Debug, clap::Args)]
@@ -74,7 +74,7 @@ struct Tally {
     newly_denied: BTreeMap<String, u64>,
 }
 
-fn report(gateway: &super::gateway::Gateway, as_json: bool) -> Result<(), Failure> {
+fn report(gateway: &crate::remote::Gateway, as_json: bool) -> Result<(), Failure> {
     let live = gateway.get("/policies")?;
     let draft: Option<String> = part(&live, "shadow")?;
     let Some(draft) = draft else { return telling::say("no draft is on trial") };
