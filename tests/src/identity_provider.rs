@@ -57,6 +57,13 @@ pub struct Conduct {
     pub away: bool,
 }
 
+impl Conduct {
+    /// Somebody else is signed in there.
+    pub fn sign_in(&mut self, subject: &str) {
+        subject.clone_into(&mut self.subject);
+    }
+}
+
 /// A code that was given out.
 #[derive(Debug, Clone)]
 struct Code {
@@ -268,20 +275,17 @@ async fn authorize(
     assert!(query["state"].len() >= 43 && query["nonce"].len() >= 43, "{query:?}");
     let conduct = idp.conduct();
     let mut back = url::Url::parse(&query["redirect_uri"]).unwrap();
-    match conduct.error {
-        Some(error) => {
-            back.query_pairs_mut().append_pair("error", error);
-        }
-        None => {
-            let code = crate::programs::random_key();
-            let made = Code {
-                nonce: query.get("nonce").cloned(),
-                challenge: query["code_challenge"].clone(),
-                redirect_uri: query["redirect_uri"].clone(),
-            };
-            idp.0.codes.lock().unwrap().insert(code.clone(), made);
-            back.query_pairs_mut().append_pair("code", &code);
-        }
+    if let Some(error) = conduct.error {
+        back.query_pairs_mut().append_pair("error", error);
+    } else {
+        let code = crate::programs::random_key();
+        let made = Code {
+            nonce: query.get("nonce").cloned(),
+            challenge: query["code_challenge"].clone(),
+            redirect_uri: query["redirect_uri"].clone(),
+        };
+        idp.0.codes.lock().unwrap().insert(code.clone(), made);
+        back.query_pairs_mut().append_pair("code", &code);
     }
     back.query_pairs_mut().append_pair("state", &query["state"]);
     if let Some(iss) = &conduct.iss {

@@ -88,7 +88,8 @@ fn is_in(page: &Page) -> bool {
 }
 
 fn claims(claims: Value) -> Map<String, Value> {
-    claims.as_object().unwrap().clone()
+    let Value::Object(claims) = claims else { panic!("no object: {claims}") };
+    claims
 }
 
 /// That nobody was signed in, and why.
@@ -181,7 +182,7 @@ async fn everyone(scene: &Scene) {
     assert!(again.text().starts_with("ann@acme.example"), "{}", again.text());
     // An address that is not verified names nobody.
     scene.idp.be(|idp| {
-        idp.subject = "u-2".to_owned();
+        idp.sign_in("u-2");
         idp.claims = claims(json!({ "email": "eve@acme.example" }));
     });
     let (_, account) = scene.attempt("work").await;
@@ -190,7 +191,7 @@ async fn everyone(scene: &Scene) {
     named["nameClaim"] = json!("preferred_username");
     scene.set("work", named).await;
     scene.idp.be(|idp| {
-        idp.subject = "u-3".to_owned();
+        idp.sign_in("u-3");
         idp.claims = claims(json!({ "preferred_username": "carol" }));
     });
     assert!(scene.attempt("work").await.1.text().starts_with("carol"));
@@ -198,7 +199,7 @@ async fn everyone(scene: &Scene) {
         [("u-4", json!(null)), ("u-5", json!("@operator")), ("u-6", json!("a b")), ("u-7", json!(7))]
     {
         scene.idp.be(|idp| {
-            subject.clone_into(&mut idp.subject);
+            idp.sign_in(subject);
             idp.claims = claims(json!({ "preferred_username": name }));
         });
         refused("a name", &scene.attempt("work").await, "no name that a person can have");
@@ -216,7 +217,7 @@ async fn never_by_name(scene: &Scene) {
     // The same address, the same name, the same subject: at another provider it is somebody else.
     scene.other.be(|idp| idp.claims = claims(json!({ "email": "ann@acme.example", "email_verified": true })));
     refused("an address", &scene.attempt("other").await, "is here already");
-    scene.other.be(|idp| idp.subject = "carol".to_owned());
+    scene.other.be(|idp| idp.sign_in("carol"));
     refused("a name", &scene.attempt("other").await, "is here already");
     let mut bounded = scene.other.settings();
     bounded["domains"] = json!(["acme.example"]);
@@ -231,13 +232,13 @@ async fn never_by_name(scene: &Scene) {
         ("before", json!({ "email": "new@acme.example@evil.example", "email_verified": true })),
     ] {
         scene.other.be(|idp| {
-            idp.subject = "fresh".to_owned();
+            idp.sign_in("fresh");
             idp.claims = claims(said);
         });
         refused(what, &scene.attempt("other").await, "its own domains only");
     }
     scene.other.be(|idp| {
-        idp.subject = "fresh".to_owned();
+        idp.sign_in("fresh");
         idp.claims = claims(json!({ "email": "new@ACME.example", "email_verified": "true" }));
     });
     assert!(is_in(&scene.attempt("other").await.1));
@@ -247,12 +248,12 @@ async fn only_known(scene: &Scene) {
     let mut settings = scene.other.settings();
     settings["admits"] = json!("known");
     scene.set("other", settings).await;
-    scene.other.be(|idp| idp.subject = "stranger".to_owned());
+    scene.other.be(|idp| idp.sign_in("stranger"));
     refused("a stranger", &scene.attempt("other").await, "nobody here is linked");
 }
 
 async fn linking(scene: &Scene) {
-    scene.other.be(|idp| idp.subject = "dora-there".to_owned());
+    scene.other.be(|idp| idp.sign_in("dora-there"));
     let mut dora = scene.with_link("dora").await;
     let account = dora.open("/account").await;
     let before = dora.cookie(COOKIE).unwrap().to_owned();
@@ -271,7 +272,7 @@ async fn linking(scene: &Scene) {
     let page = eve.click(&asked, "Continue to other").await;
     assert_eq!(page.status, StatusCode::FORBIDDEN, "{}", page.text());
     // A flow of one browser links nothing to the session of another, nor to one that is over.
-    scene.other.be(|idp| idp.subject = "eve-there".to_owned());
+    scene.other.be(|idp| idp.sign_in("eve-there"));
     let page = eve.open("/account").await;
     let asked = eve.press(&page, "Link other", &[]).await;
     let there = eve.look(asked.link("Continue to other").unwrap().as_str()).await;
@@ -285,7 +286,7 @@ async fn linking(scene: &Scene) {
     assert!(page.status == StatusCode::FORBIDDEN && page.text().contains("is over"), "{}", page.text());
     refused("nothing was linked", &scene.attempt("other").await, "nobody here is linked");
 
-    scene.other.be(|idp| idp.subject = "dora-there".to_owned());
+    scene.other.be(|idp| idp.sign_in("dora-there"));
     let account = dora.open("/account").await;
     let account = dora.press(&account, "Unlink", &[]).await;
     assert!(!account.text().contains("dora-there"), "{}", account.text());
@@ -303,7 +304,7 @@ async fn groups(scene: &Scene) {
     scene.set("work", settings).await;
     let come = async |groups: Value| {
         scene.idp.be(|idp| {
-            idp.subject = "grouped".to_owned();
+            idp.sign_in("grouped");
             idp.claims = claims(json!({ "groups": groups }));
         });
         let page = scene.attempt("work").await.1;
@@ -319,13 +320,16 @@ async fn groups(scene: &Scene) {
     scene.set("work", scene.idp.settings()).await;
 }
 
+type Fields = Vec<(String, String)>;
+
+type Change = Box<dyn FnOnce(&mut Conduct)>;
+
 async fn hostile_tokens(scene: &Scene) {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let client = tests::identity_provider::CLIENT;
     let said = |said: Value| move |idp: &mut Conduct| idp.claims = claims(said);
     let header = |said: Value| move |idp: &mut Conduct| idp.header = claims(said);
     let earlier = scene.idp.id_token(Some("of an earlier attempt"));
-    type Change = Box<dyn FnOnce(&mut Conduct)>;
     let table: Vec<(&str, Change)> = vec![
         ("alg none", Box::new(|idp| idp.signed = Signed::Not)),
         ("HS256 with the public key", Box::new(|idp| idp.signed = Signed::ByPublicKey)),
@@ -383,7 +387,7 @@ async fn hostile_answers(scene: &Scene) {
     let mut honest = scene.browser();
     let back = scene.until_callback(&mut honest, "work").await;
     let query: Vec<(String, String)> = back.query_pairs().into_owned().collect();
-    let with = |change: &dyn Fn(&mut Vec<(String, String)>)| {
+    let with = |change: &dyn Fn(&mut Fields)| {
         let mut query = query.clone();
         change(&mut query);
         let mut url = back.clone();
@@ -438,10 +442,10 @@ async fn hostile_answers(scene: &Scene) {
 
 async fn stolen_code(scene: &Scene) {
     // The attacker's own code, in a link for the victim, whose flow has another verifier.
-    scene.idp.be(|idp| idp.subject = "attacker".to_owned());
+    scene.idp.be(|idp| idp.sign_in("attacker"));
     let mut attacker = scene.browser();
     let of_attacker = scene.until_callback(&mut attacker, "work").await;
-    scene.idp.be(|idp| idp.subject = "victim".to_owned());
+    scene.idp.be(|idp| idp.sign_in("victim"));
     let mut victim = scene.browser();
     let of_victim = scene.until_callback(&mut victim, "work").await;
     let code = of_attacker.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
@@ -472,7 +476,7 @@ async fn mix_up(scene: &Scene) {
         let change = |idp: &mut Conduct| {
             idp.promises_iss = promises;
             idp.iss.clone_from(&said);
-            idp.subject = tests::programs::unique("mixed");
+            idp.sign_in(&tests::programs::unique("mixed"));
         };
         idp.be(change);
         scene.set("mixed", idp.settings()).await;
@@ -505,7 +509,7 @@ async fn mix_up(scene: &Scene) {
 async fn keys_change(scene: &Scene) {
     let idp = IdentityProvider::start().await;
     scene.set("fresh", idp.settings()).await;
-    idp.be(|idp| idp.subject = "keyed".to_owned());
+    idp.be(|idp| idp.sign_in("keyed"));
     assert!(is_in(&scene.attempt("fresh").await.1));
     assert_eq!((idp.hits("jwks"), idp.hits("discovery") > 0), (1, true));
     assert!(is_in(&scene.attempt("fresh").await.1));
@@ -513,7 +517,7 @@ async fn keys_change(scene: &Scene) {
 }
 
 async fn off_boarding(scene: &Scene) {
-    scene.idp.be(|idp| idp.subject = "leaver".to_owned());
+    scene.idp.be(|idp| idp.sign_in("leaver"));
     let (mut browser, page) = scene.attempt("work").await;
     assert!(is_in(&page));
     scene.operator.must(Method::PUT, "/users/leaver", json!({ "status": "suspended" })).await;
@@ -565,9 +569,9 @@ async fn outages(scene: &Scene, host: &tests::memory::MemoryPlatform) {
     assert!(idp.hits("jwks") <= 1, "a flood of unknown keys");
     // Away: what we know of it is good for a day.
     idp.be(|idp| idp.away = true);
-    pass(Duration::from_mins(60));
+    pass(Duration::from_hours(1));
     assert!(is_in(&scene.attempt("frail").await.1), "away for an hour");
-    pass(Duration::from_mins(24 * 60));
+    pass(Duration::from_hours(24));
     let (browser, page) = scene.attempt("frail").await;
     assert!(browser.cookie(COOKIE).is_none() && page.status == StatusCode::BAD_GATEWAY, "away for a day");
     idp.hits("discovery");

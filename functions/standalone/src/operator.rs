@@ -74,13 +74,13 @@ impl<'a> Operator<'a> {
 
     /// A one-time link that signs the organisation's first owner in, who is made if they are not there.
     pub(crate) async fn owner_link(&self) -> Result<String, Failure> {
-        let link = match self.ask(Method::POST, "/users/owner/links", &Value::Null).await? {
-            Some(link) => link,
-            None => {
-                self.put("/users/owner", &json!({ "roles": ["owner"] })).await?;
-                self.ask(Method::POST, "/users/owner/links", &Value::Null).await?.unwrap_or_default()
-            }
-        };
+        let links = "/users/owner/links";
+        let mut link = self.ask(Method::POST, links, &Value::Null).await?;
+        if link.is_none() {
+            self.put("/users/owner", &json!({ "roles": ["owner"] })).await?;
+            link = self.ask(Method::POST, links, &Value::Null).await?;
+        }
+        let link = link.unwrap_or_default();
         Ok(link.get("url").and_then(Value::as_str).ok_or("no link was made")?.to_owned())
     }
 

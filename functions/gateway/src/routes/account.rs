@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use maud::{Markup, html};
 use schemas::ids::{SessionId, Timestamp};
+use schemas::names::{RoleName, TeamName};
 
 use super::page::{Forms, message, page, see_other, unavailable};
 use super::sign_in;
@@ -143,8 +144,8 @@ async fn show<P: Platform>(
         dl {
             dt { "Organisation" } dd { (facts.org.name) }
             @if !facts.email.is_empty() { dt { "E-mail" } dd { (visible(&facts.email)) } }
-            dt { "Roles" } dd { (listed(facts.roles.iter().map(|role| role.as_str()).collect())) }
-            dt { "Teams" } dd { (listed(facts.teams.iter().map(|team| team.as_str()).collect())) }
+            dt { "Roles" } dd { (listed(facts.roles.iter().map(RoleName::as_str).collect())) }
+            dt { "Teams" } dd { (listed(facts.teams.iter().map(TeamName::as_str).collect())) }
         }
         @if !(providers.is_empty() && linked.is_empty()) { (accounts(&providers, &linked, &token)) }
         h2 { "Where you are signed in" }

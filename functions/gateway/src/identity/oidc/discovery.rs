@@ -78,13 +78,12 @@ impl Discovered {
             return Ok(Rc::clone(document));
         }
         let old = known.document.clone().filter(|(_, fetched)| since(*fetched) < OUTLIVES);
-        let fetched = match known.failed.filter(|(_, failed)| since(*failed) < RESTS) {
-            Some((error, _)) => Err(error),
-            None => {
-                let fetched = fetch(gateway, platform, issuer).await;
-                self.keep(issuer, &fetched, now);
-                fetched
-            }
+        let fetched = if let Some((error, _)) = known.failed.filter(|(_, failed)| since(*failed) < RESTS) {
+            Err(error)
+        } else {
+            let fetched = fetch(gateway, platform, issuer).await;
+            self.keep(issuer, &fetched, now);
+            fetched
         };
         match (fetched, old) {
             (Ok(document), _) | (Err(_), Some((document, _))) => Ok(document),
