@@ -11,6 +11,7 @@ mod rootfs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use schemas::catalogue::{EVERYTHING, TIME};
 use schemas::ids::Sha256Hex;
 use schemas::image::{ImageDigest, ImageReference};
 
@@ -97,9 +98,9 @@ pub struct Recipe {
 pub fn catalogue() -> &'static [Recipe] {
     &[
         Recipe {
-            name: "everything",
-            image: "ambit/everything:2026.8.31",
-            summary: "npm @modelcontextprotocol/server-everything: every kind of tool, prompt and resource",
+            name: EVERYTHING.name,
+            image: EVERYTHING.image,
+            summary: EVERYTHING.summary,
             runtime: Runtime::Node {
                 manifest: include_str!("../images/everything/package.json"),
                 lock: include_str!("../images/everything/package-lock.json"),
@@ -108,9 +109,9 @@ pub fn catalogue() -> &'static [Recipe] {
             },
         },
         Recipe {
-            name: "time",
-            image: "ambit/time:2026.10.19",
-            summary: "PyPI mcp-server-time: the time in any zone",
+            name: TIME.name,
+            image: TIME.image,
+            summary: TIME.summary,
             runtime: Runtime::Python {
                 requirements: include_str!("../images/time/requirements.txt"),
                 module: "mcp_server_time",

@@ -13,6 +13,7 @@
 
 pub mod audit;
 pub mod canonical;
+pub mod catalogue;
 pub mod cedar;
 pub mod decision;
 pub mod generate;

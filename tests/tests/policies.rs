@@ -185,7 +185,7 @@ async fn checks(scene: &Scene) {
     let out = "@id(\"out\")\nforbid (\n  principal is Ambit::User,\n  action == Ambit::Action::\"publishPolicy\",\n  resource\n);\n";
     let (status, problem) = publish(author, out).await;
     assert_eq!(status, StatusCode::CONFLICT);
-    assert!(problem["title"].as_str().unwrap().contains("could not publish again"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("could not publish again"), "{problem}");
     let (status, _) = author
         .ask(Method::PUT, "/policies", json!({ "files": [{ "name": "tenancy.cedar", "text": "" }] }))
         .await;
@@ -315,7 +315,7 @@ async fn typed_anew(scene: &Scene) {
     let look = "/toolboxes/moods/servers/moody/inspect";
     let (status, problem) = operator.ask(Method::POST, look, json!({ "approve": "declared" })).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
-    assert!(problem["title"].as_str().unwrap().contains("do not fit"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("do not fit"), "{problem}");
     assert_eq!(live(author).await, before);
     operator.must(Method::POST, look, json!({})).await;
     assert!(is_unknown(&client.call("act", there).await), "and the changed tool is stopped");

@@ -400,9 +400,7 @@ async fn identity(scene: &Scene) {
 
     // Tokens of an issuer.
     let issuer = Issuer::start().await;
-    let trust =
-        json!({ "issuer": issuer.url, "jwksUri": format!("{}/jwks", issuer.url), "algorithms": ["ES256"] });
-    scene.operator.must(Method::PUT, "/issuers", trust).await;
+    scene.operator.trust(&issuer.url).await;
     scene.operator.must(Method::PUT, "/agents/tokened", json!({ "oauthClient": "client-1" })).await;
     scene.operator.must(Method::PUT, "/users/ada", json!({ "email": "ada@example.org" })).await;
     scene.operator.grant("tokened", "tool/fixture/echo").await;

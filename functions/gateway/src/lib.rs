@@ -144,6 +144,7 @@ impl Gateway {
         store::approvals::forget(platform).await?;
         store::sessions::forget(platform).await?;
         store::authorizations::forget(platform).await?;
+        store::idempotency::forget(platform).await?;
         Ok(unknown)
     }
 }

@@ -47,11 +47,11 @@ impl<'a> Operator<'a> {
         let bytes = response.into_body().collect().await?.to_bytes();
         let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         match status {
-            StatusCode::OK => Ok(Some(value)),
+            status if status.is_success() => Ok(Some(value)),
             StatusCode::NOT_FOUND => Ok(None),
             _ => {
                 let mut told =
-                    value.get("title").and_then(Value::as_str).unwrap_or("the API failed").to_owned();
+                    value.get("detail").and_then(Value::as_str).unwrap_or("the API failed").to_owned();
                 for error in value
                     .get("errors")
                     .and_then(Value::as_array)

@@ -133,9 +133,7 @@ async fn behind(stack: &Stack, url: &str, issuer: Issuer, host: &'static str) ->
 
 /// Makes an agent that signs in at an issuer.
 async fn trust(operator: &Operator, issuer: &Issuer) -> Client {
-    let trusted =
-        json!({ "issuer": issuer.url, "jwksUri": format!("{}/jwks", issuer.url), "algorithms": ["ES256"] });
-    operator.must(Method::PUT, "/issuers", trusted).await;
+    operator.trust(&issuer.url).await;
     operator.must(Method::PUT, "/agents/tokened", json!({ "oauthClient": "client-1" })).await;
     operator.grant("tokened", "toolbox/main").await;
     operator.client("main", "")

@@ -106,7 +106,7 @@ pub(crate) fn caller(credential: &Credential, known: Option<Known>) -> Result<Ca
         (credential, Some(known)) => {
             let (proof, scopes) = match credential {
                 Credential::KeyHash(_) => {
-                    (format!("key:{}", known.key.as_ref().map_or("", |key| key.as_str())), Vec::new())
+                    (format!("key:{}", known.key.as_ref().map_or("", |key| key.as_str())), known.scopes)
                 }
                 Credential::Token { issuer, scopes, .. } => (format!("jwt:{issuer}"), scopes.clone()),
                 Credential::Access { authorization, scopes, .. } => {

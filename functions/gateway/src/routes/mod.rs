@@ -36,10 +36,7 @@ pub(crate) async fn route<P: Platform>(
         (&Method::GET, [".well-known", "oauth-protected-resource", "mcp", org, toolbox]) => {
             metadata::serve(gateway, platform, org, toolbox).await
         }
-        (_, ["api", "v1", rest @ ..]) => match whole(gateway, platform, head, body).await {
-            Ok(request) => api::serve(gateway, platform, request, rest).await,
-            Err(refused) => refused,
-        },
+        (_, ["api", "v1", rest @ ..]) => api::serve(gateway, platform, head, body, rest).await,
         (&Method::GET | &Method::POST, ["approve", id]) => match whole(gateway, platform, head, body).await {
             Ok(request) => approve::serve(gateway, platform, &request, id).await,
             Err(refused) => refused,

@@ -2,9 +2,10 @@
 //! of it in the audit trail.
 
 use schemas::decision::Status;
-use schemas::ids::{AgentId, ApiKeyId, OrgId, ServerId, Sha256Hex, Timestamp, ToolboxId, UserId};
-use schemas::names::{AgentName, OrgName, ServerName, ToolboxName, UserName};
+use schemas::ids::{AgentId, OrgId, ServerId, Sha256Hex, Timestamp, ToolboxId, UserId};
+use schemas::names::{AgentName, OrgName, ServerName, ToolName, ToolboxName, UserName};
 
+use super::refusals::Refused;
 use crate::platform::{Batch, Platform, PlatformError, Row, Statement, Value};
 use crate::toolboxes::Flags;
 
@@ -50,7 +51,7 @@ pub(crate) async fn agent(
     org: &OrgId,
     name: &AgentName,
 ) -> Result<Option<AgentId>, PlatformError> {
-    let sql = "SELECT id FROM agents WHERE org_id = ?1 AND name = ?2";
+    let sql = "SELECT id FROM agents WHERE org_id = ?1 AND name = ?2 AND status <> 'deleted'";
     one(platform, Statement::new(sql, [org.as_str().into(), name.as_str().into()]), |row| row.parse(0)).await
 }
 
@@ -59,7 +60,7 @@ pub(crate) async fn user(
     org: &OrgId,
     name: &UserName,
 ) -> Result<Option<UserId>, PlatformError> {
-    let sql = "SELECT id FROM users WHERE org_id = ?1 AND name = ?2";
+    let sql = "SELECT id FROM users WHERE org_id = ?1 AND name = ?2 AND status <> 'deleted'";
     one(platform, Statement::new(sql, [org.as_str().into(), name.as_str().into()]), |row| row.parse(0)).await
 }
 
@@ -77,7 +78,7 @@ pub(crate) async fn server(
     org: &OrgId,
     name: &ServerName,
 ) -> Result<Option<ServerId>, PlatformError> {
-    let sql = "SELECT id FROM servers WHERE org_id = ?1 AND name = ?2";
+    let sql = "SELECT id FROM servers WHERE org_id = ?1 AND name = ?2 AND status <> 'deleted'";
     one(platform, Statement::new(sql, [org.as_str().into(), name.as_str().into()]), |row| row.parse(0)).await
 }
 
@@ -86,6 +87,10 @@ pub(crate) fn add_org(id: &OrgId, name: &OrgName, policy_set: &Sha256Hex, now: T
         "INSERT INTO orgs (id, name, policy_set, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
         [id.as_str().into(), name.as_str().into(), policy_set.as_str().into(), now.0.into()],
     )
+}
+
+pub(crate) fn set_org_status(org: &OrgId, status: &str) -> Statement {
+    Statement::new("UPDATE orgs SET status = ?2 WHERE id = ?1", [org.as_str().into(), status.into()])
 }
 
 fn status_word(status: Status) -> Value {
@@ -118,57 +123,33 @@ pub(crate) fn put_user(
     )
 }
 
-pub(crate) fn put_agent(
-    id: &AgentId,
-    org: &OrgId,
-    name: &AgentName,
-    owner: Option<&UserId>,
-    oauth_client: Option<&str>,
-    status: Status,
-    now: Timestamp,
-) -> Statement {
+/// An agent as it is to be.
+#[derive(Debug)]
+pub(crate) struct NewAgent<'a> {
+    /// Its id, if there is none of that name.
+    pub(crate) id: AgentId,
+    pub(crate) owner: Option<&'a UserId>,
+    pub(crate) oauth_client: Option<&'a str>,
+    /// A JSON array.
+    pub(crate) clients: String,
+    pub(crate) status: Status,
+}
+
+pub(crate) fn put_agent(org: &OrgId, name: &AgentName, agent: &NewAgent<'_>, now: Timestamp) -> Statement {
     Statement::new(
-        "INSERT INTO agents (id, org_id, name, owner_id, oauth_client, status, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-         ON CONFLICT (org_id, name) DO UPDATE SET owner_id = excluded.owner_id, oauth_client = excluded.oauth_client, status = excluded.status",
+        "INSERT INTO agents (id, org_id, name, owner_id, oauth_client, clients, status, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+         ON CONFLICT (org_id, name) DO UPDATE SET owner_id = excluded.owner_id, oauth_client = excluded.oauth_client, \
+         clients = excluded.clients, status = excluded.status",
         [
-            id.as_str().into(),
+            agent.id.as_str().into(),
             org.as_str().into(),
             name.as_str().into(),
-            owner.map(UserId::as_str).into(),
-            oauth_client.into(),
-            status_word(status),
+            agent.owner.map(UserId::as_str).into(),
+            agent.oauth_client.into(),
+            agent.clients.as_str().into(),
+            status_word(agent.status),
             now.0.into(),
         ],
-    )
-}
-
-pub(crate) fn add_key(
-    hash: &str,
-    id: &ApiKeyId,
-    org: &OrgId,
-    agent: &AgentId,
-    user: Option<&UserId>,
-    expires_at: Option<i64>,
-    now: Timestamp,
-) -> Statement {
-    Statement::new(
-        "INSERT INTO api_keys (hash, id, org_id, agent_id, user_id, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        [
-            hash.into(),
-            id.as_str().into(),
-            org.as_str().into(),
-            agent.as_str().into(),
-            user.map(UserId::as_str).into(),
-            now.0.into(),
-            expires_at.into(),
-        ],
-    )
-}
-
-pub(crate) fn revoke_key(org: &OrgId, id: &ApiKeyId, now: Timestamp) -> Statement {
-    Statement::new(
-        "UPDATE api_keys SET revoked_at = ?3 WHERE org_id = ?1 AND id = ?2 AND revoked_at IS NULL RETURNING id",
-        [org.as_str().into(), id.as_str().into(), now.0.into()],
     )
 }
 
@@ -183,6 +164,13 @@ pub(crate) fn put_issuer(
         "INSERT INTO issuers (org_id, issuer, jwks_uri, algorithms, created_at) VALUES (?1, ?2, ?3, ?4, ?5) \
          ON CONFLICT (org_id, issuer) DO UPDATE SET jwks_uri = excluded.jwks_uri, algorithms = excluded.algorithms",
         [org.as_str().into(), issuer.into(), jwks_uri.into(), algorithms.into(), now.0.into()],
+    )
+}
+
+pub(crate) fn delete_issuer(org: &OrgId, issuer: &str) -> Statement {
+    Statement::new(
+        "DELETE FROM issuers WHERE org_id = ?1 AND issuer = ?2",
+        [org.as_str().into(), issuer.into()],
     )
 }
 
@@ -313,11 +301,15 @@ pub(crate) fn approve_tool(server: &ServerId, tool: &LiveTool, by: &str, now: Ti
 }
 
 /// Confirms other flags of a tool, or another state. Nothing is approved that has changed since it was looked at.
-pub(crate) fn judge_tool(server: &ServerId, tool: &str, flags: Flags, state: &str) -> Statement {
+pub(crate) fn judge_tool(server: &ServerId, tool: &str, flags: Flags, state: &str) -> [Statement; 2] {
     let flag = |flag: bool| Value::Integer(i64::from(flag));
-    Statement::new(
+    let as_looked_at = Refused::Conflict.unless(
+        "EXISTS (SELECT 1 FROM tools WHERE server_id = ?1 AND name = ?2 AND (?3 = 'quarantined' OR definition_hash = live_hash))",
+        vec![server.as_str().into(), tool.into(), state.into()],
+    );
+    let judge = Statement::new(
         "UPDATE tools SET read_only = ?3, destructive = ?4, idempotent = ?5, open_world = ?6, state = ?7 \
-         WHERE server_id = ?1 AND name = ?2 AND (?7 = 'quarantined' OR definition_hash = live_hash) RETURNING name",
+         WHERE server_id = ?1 AND name = ?2",
         [
             server.as_str().into(),
             tool.into(),
@@ -327,53 +319,19 @@ pub(crate) fn judge_tool(server: &ServerId, tool: &str, flags: Flags, state: &st
             flag(flags.open_world),
             state.into(),
         ],
-    )
+    );
+    [as_looked_at, judge]
 }
 
-/// A tool and its pin, as managers see it.
-#[derive(Debug, Clone)]
-pub(crate) struct Pinned {
-    pub(crate) name: String,
-    pub(crate) state: String,
-    /// SHA-256 of the approved definition, and of what the server said last.
-    pub(crate) hashes: [String; 2],
-    /// The approved definition, and what the server said last; the latter may be empty, where it was last seen by an older version.
-    pub(crate) definitions: [String; 2],
-    /// Where it stood in its server's list when it was approved, and where it stands.
-    pub(crate) positions: (Option<i64>, i64),
-    pub(crate) flags: Flags,
-}
-
-/// Every tool of a server, or one of them.
-pub(crate) async fn tools(
+/// The approved definition of a tool, and what its server said last; the latter may be empty, where it was last seen by an older version.
+pub(crate) async fn definitions(
     platform: &impl Platform,
     server: &ServerId,
-    only: Option<&str>,
-) -> Result<Vec<Pinned>, PlatformError> {
-    let sql = "SELECT name, state, definition_hash, live_hash, definition, live_definition, approved_position, position, \
-         read_only, destructive, idempotent, open_world FROM tools \
-         WHERE server_id = ?1 AND (?2 IS NULL OR name = ?2) ORDER BY position";
-    let results =
-        platform.sql(Batch::read([Statement::new(sql, [server.as_str().into(), only.into()])])).await?;
-    let text = |row: &Row, column| row.text(column).map(str::to_owned);
-    let flag = |row: &Row, column| Ok::<_, PlatformError>(row.integer(column)? == 1);
-    results
-        .iter()
-        .flatten()
-        .map(|row| {
-            Ok(Pinned {
-                name: text(row, 0)?,
-                state: text(row, 1)?,
-                hashes: [text(row, 2)?, text(row, 3)?],
-                definitions: [text(row, 4)?, text(row, 5)?],
-                positions: (row.maybe_integer(6)?, row.integer(7)?),
-                flags: Flags {
-                    read_only: flag(row, 8)?,
-                    destructive: flag(row, 9)?,
-                    idempotent: flag(row, 10)?,
-                    open_world: flag(row, 11)?,
-                },
-            })
-        })
-        .collect()
+    tool: &ToolName,
+) -> Result<[String; 2], PlatformError> {
+    let sql = "SELECT definition, live_definition FROM tools WHERE server_id = ?1 AND name = ?2";
+    let statement = Statement::new(sql, [server.as_str().into(), tool.as_str().into()]);
+    let found =
+        one(platform, statement, |row| Ok([row.text(0)?.to_owned(), row.text(1)?.to_owned()])).await?;
+    Ok(found.unwrap_or_default())
 }

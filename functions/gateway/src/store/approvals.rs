@@ -283,20 +283,42 @@ pub(crate) async fn find(
     super::first(&results, 0).map(read).transpose()
 }
 
-/// Approvals of an organisation, youngest first; those that wait only while they may be decided.
+/// Which approvals are wanted; what is not said is no limit.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) state: Option<State>,
+    pub(crate) agent: Option<&'a str>,
+    pub(crate) user: Option<&'a str>,
+    /// Only those for this person, who sees no others.
+    pub(crate) own: Option<&'a str>,
+}
+
+/// Approvals of an organisation before one, or of all, youngest first; those that wait only while they may be decided.
 pub(crate) async fn list(
     platform: &impl Platform,
     org: &OrgId,
-    state: Option<State>,
-    limit: i64,
+    wanted: &Wanted<'_>,
+    (before, limit): (&str, i64),
 ) -> Result<Vec<Approval>, PlatformError> {
     const ALL: &str = concat!(
         approvals!(),
         " WHERE a.org_id = ?1 AND (?2 IS NULL OR (a.state = ?2 AND (?2 <> 'pending' OR a.expires_at > ?3))) \
+         AND (?5 = '' OR a.id < ?5) \
+         AND (?6 IS NULL OR a.agent_id = (SELECT x.id FROM agents x WHERE x.org_id = ?1 AND x.name = ?6)) \
+         AND (?7 IS NULL OR a.user_id = (SELECT x.id FROM users x WHERE x.org_id = ?1 AND x.name = ?7)) \
+         AND (?8 IS NULL OR a.user_id = (SELECT x.id FROM users x WHERE x.org_id = ?1 AND x.name = ?8)) \
          ORDER BY a.id DESC LIMIT ?4"
     );
-    let keys: [Value; 4] =
-        [org.as_str().into(), Value::from(state.map(State::as_str)), platform.now().0.into(), limit.into()];
+    let keys: [Value; 8] = [
+        org.as_str().into(),
+        Value::from(wanted.state.map(State::as_str)),
+        platform.now().0.into(),
+        limit.into(),
+        before.into(),
+        wanted.agent.into(),
+        wanted.user.into(),
+        wanted.own.into(),
+    ];
     let results = platform.sql(Batch::read([Statement::new(ALL, keys)])).await?;
     results.iter().flatten().map(read).collect()
 }

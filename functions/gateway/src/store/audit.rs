@@ -3,7 +3,7 @@
 use schemas::audit::{AuditEvent, Sealed};
 use schemas::ids::{EventId, OrgId, SessionId, Timestamp};
 
-use crate::platform::{Batch, Platform, PlatformError, Statement, Value};
+use crate::platform::{Batch, Platform, PlatformError, Row, Statement, Value};
 
 const INSERT: &str = "INSERT INTO audit (id, org_id, at, phase, intent_id, due_at, leaf, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 // An intent has one outcome: whoever comes second (the reaper, or a call that outlived it) changes nothing.
@@ -92,20 +92,52 @@ pub(crate) async fn event(
     super::first(&results, 0).map(|row| super::json(row, 0)).transpose()
 }
 
-/// Events of an organisation, as they are kept, in the order they were written, after a given one.
+/// Which events are wanted; what is not said is no limit.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    /// Only those with a decision.
+    pub(crate) decisions: bool,
+    pub(crate) phase: Option<&'a str>,
+    pub(crate) agent: Option<&'a str>,
+    pub(crate) user: Option<&'a str>,
+    pub(crate) method: Option<&'a str>,
+}
+
+/// An event as it is kept.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) id: String,
+    pub(crate) leaf: String,
+    pub(crate) event: String,
+}
+
+/// Events of an organisation, in the order they were written, after a given one.
 pub(crate) async fn page(
     platform: &impl Platform,
     org: &OrgId,
-    after: &str,
-    limit: i64,
-    decisions: bool,
-) -> Result<Vec<(String, String)>, PlatformError> {
+    wanted: &Wanted<'_>,
+    (after, limit): (&str, i64),
+) -> Result<Vec<Kept>, PlatformError> {
     let results = platform
         .sql(Batch::read([Statement::new(
-            "SELECT leaf, event FROM audit WHERE org_id = ?1 AND id > ?2 \
-             AND (?4 = 0 OR event LIKE '%\"decision\":{%') ORDER BY id LIMIT ?3",
-            [org.as_str().into(), after.into(), limit.into(), Value::Integer(decisions.into())],
+            "SELECT id, leaf, event FROM audit WHERE org_id = ?1 AND id > ?2 \
+             AND (?4 = 0 OR event LIKE '%\"decision\":{%') AND (?5 IS NULL OR phase = ?5) \
+             AND (?6 IS NULL OR json_extract(event, '$.actor.agent') = ?6) \
+             AND (?7 IS NULL OR json_extract(event, '$.actor.user') = ?7) \
+             AND (?8 IS NULL OR json_extract(event, '$.method') = ?8) ORDER BY id LIMIT ?3",
+            [
+                org.as_str().into(),
+                after.into(),
+                limit.into(),
+                Value::Integer(wanted.decisions.into()),
+                wanted.phase.into(),
+                wanted.agent.into(),
+                wanted.user.into(),
+                wanted.method.into(),
+            ],
         )]))
         .await?;
-    results.iter().flatten().map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))).collect()
+    let text = |row: &Row, column| row.text(column).map(str::to_owned);
+    let kept = |row: &Row| Ok(Kept { id: text(row, 0)?, leaf: text(row, 1)?, event: text(row, 2)? });
+    results.iter().flatten().map(kept).collect()
 }

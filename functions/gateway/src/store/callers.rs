@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use schemas::decision::{AgentFacts, Grants, OrgFacts, Status, UserFacts};
-use schemas::ids::{AgentId, ApiKeyId, AuthorizationId, Timestamp};
+use schemas::ids::{AgentId, ApiKeyId, AuthorizationId, Timestamp, ToolboxId};
 use schemas::names::OrgName;
 
 use crate::platform::{Batch, Platform, PlatformError, Row, Statement, Value};
@@ -82,30 +82,32 @@ macro_rules! roles {
 }
 pub(super) use roles;
 
+/// An agent of a suspended organisation is suspended.
 macro_rules! columns {
-    ($key:literal) => {
+    ($key:literal, $more:literal) => {
         concat!(
             "SELECT ",
             $key,
-            ", a.id, a.name, a.status, o.id, o.name, w.name, u.name, u.status, u.email, ",
+            ", a.id, a.name, CASE o.status WHEN 'active' THEN a.status ELSE 'suspended' END, o.id, o.name, w.name, u.name, u.status, u.email, ",
             teams!("'agent:' || a.id"),
             ", ",
             teams!("'user:' || u.id"),
             ", ",
-            roles!()
+            roles!(),
+            $more
         )
     };
 }
 
 const BY_KEY: &str = concat!(
-    columns!("k.id"),
+    columns!("k.id", ", k.toolbox_id, k.scopes"),
     " FROM api_keys k JOIN agents a ON a.id = k.agent_id JOIN orgs o ON o.id = a.org_id \
      LEFT JOIN users w ON w.id = a.owner_id LEFT JOIN users u ON u.id = k.user_id \
      WHERE k.hash = ?1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?2)"
 );
 
 const BY_TOKEN: &str = concat!(
-    columns!("''"),
+    columns!("''", ", NULL, ''"),
     " FROM agents a JOIN orgs o ON o.id = a.org_id \
      LEFT JOIN users w ON w.id = a.owner_id LEFT JOIN users u ON u.org_id = o.id AND u.name = ?3 \
      WHERE o.name = ?1 AND a.oauth_client = ?2"
@@ -113,7 +115,7 @@ const BY_TOKEN: &str = concat!(
 
 /// A token of ours is good while its authorization is: ending that, or this one token, bites at the next request.
 const BY_AUTHORIZATION: &str = concat!(
-    columns!("''"),
+    columns!("''", ", NULL, ''"),
     " FROM authorizations z JOIN agents a ON a.id = z.agent_id JOIN orgs o ON o.id = a.org_id \
      LEFT JOIN users w ON w.id = a.owner_id LEFT JOIN users u ON u.id = z.user_id \
      WHERE z.id = ?1 AND a.id = ?2 AND z.revoked_at IS NULL AND z.expires_at > ?3 \
@@ -127,6 +129,10 @@ pub(crate) struct Known {
     pub(crate) agent_id: AgentId,
     pub(crate) agent: AgentFacts,
     pub(crate) user: Option<UserFacts>,
+    /// The only toolbox where the key is good.
+    pub(crate) toolbox: Option<ToolboxId>,
+    /// How far the key reaches; empty for no limit.
+    pub(crate) scopes: Vec<String>,
 }
 
 /// The statement that finds a caller; its rows go to [`known`].
@@ -169,6 +175,8 @@ pub(super) fn known(row: &Row) -> Result<Known, PlatformError> {
             grants: Grants::default(),
         },
         user,
+        toolbox: row.maybe_text(13)?.map(|_| row.parse(13)).transpose()?,
+        scopes: row.text(14)?.split_whitespace().map(str::to_owned).collect(),
     })
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Found {
 const AGENTS: &str = concat!(
     "SELECT a.id, a.name, a.status, w.name, ",
     teams!("'agent:' || a.id"),
-    " FROM agents a LEFT JOIN users w ON w.id = a.owner_id WHERE a.org_id = ?1 ORDER BY a.name"
+    " FROM agents a LEFT JOIN users w ON w.id = a.owner_id WHERE a.org_id = ?1 AND a.status <> 'deleted' ORDER BY a.name"
 );
 
 /// Every grant of every agent, once for each way it comes: kind of resource, and its name.

@@ -6,12 +6,17 @@ pub(crate) mod audit;
 pub(crate) mod authorizations;
 pub(crate) mod callers;
 pub(crate) mod clients;
+pub(crate) mod documents;
+pub(crate) mod endings;
+pub(crate) mod idempotency;
 pub(crate) mod identities;
 pub(crate) mod inventory;
+pub(crate) mod keys;
 pub(crate) mod migrations;
 pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod proposals;
+pub(crate) mod refusals;
 pub(crate) mod sessions;
 pub(crate) mod targets;
 

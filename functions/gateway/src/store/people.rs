@@ -88,38 +88,13 @@ pub(crate) async fn agent_of_client(
 
 /// Every person of an organisation.
 pub(crate) async fn all(platform: &impl Platform, org: &OrgFacts) -> Result<Vec<UserFacts>, PlatformError> {
-    const SQL: &str =
-        concat!("SELECT ", user_columns!(), " FROM users u WHERE u.org_id = ?1 ORDER BY u.name");
+    const SQL: &str = concat!(
+        "SELECT ",
+        user_columns!(),
+        " FROM users u WHERE u.org_id = ?1 AND u.status <> 'deleted' ORDER BY u.name"
+    );
     let results = platform.sql(Batch::read([Statement::new(SQL, [org.id.as_str().into()])])).await?;
     results.iter().flatten().map(|row| user(row, 0, org.clone())).collect()
-}
-
-pub(crate) fn add_key(
-    hash: &str,
-    id: &ApiKeyId,
-    org: &OrgId,
-    user: &UserId,
-    expires_at: Option<i64>,
-    now: Timestamp,
-) -> Statement {
-    Statement::new(
-        "INSERT INTO user_keys (hash, id, org_id, user_id, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        [
-            hash.into(),
-            id.as_str().into(),
-            org.as_str().into(),
-            user.as_str().into(),
-            now.0.into(),
-            expires_at.into(),
-        ],
-    )
-}
-
-pub(crate) fn revoke_key(org: &OrgId, id: &ApiKeyId, now: Timestamp) -> Statement {
-    Statement::new(
-        "UPDATE user_keys SET revoked_at = ?3 WHERE org_id = ?1 AND id = ?2 AND revoked_at IS NULL RETURNING id",
-        [org.as_str().into(), id.as_str().into(), now.0.into()],
-    )
 }
 
 /// Gives a person exactly these roles.
@@ -220,7 +195,7 @@ pub(crate) fn put_into_teams<'a>(
 }
 
 /// Makes `team_reach` anew from `team_members`. `UNION` ends the climb where teams are within each other.
-fn reach(org: &OrgId) -> [Statement; 2] {
+pub(super) fn reach(org: &OrgId) -> [Statement; 2] {
     [
         Statement::new("DELETE FROM team_reach WHERE org_id = ?1", [org.as_str().into()]),
         Statement::new(

@@ -110,9 +110,31 @@ pub(crate) async fn history(
     only: Option<i64>,
     limit: i64,
 ) -> Result<Vec<Version>, PlatformError> {
-    let sql = "SELECT version, hash, published_at, published_by, accepted_by, note, cases FROM policy_history \
-         WHERE org_id = ?1 AND (?2 IS NULL OR version = ?2) ORDER BY version DESC LIMIT ?3";
-    let statement = Statement::new(sql, [org.as_str().into(), only.into(), limit.into()]);
+    versions(platform, org, "?2 IS NULL OR version = ?2", only, limit).await
+}
+
+/// The newest versions before one, or of all.
+pub(crate) async fn before(
+    platform: &impl Platform,
+    org: &OrgId,
+    version: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Version>, PlatformError> {
+    versions(platform, org, "?2 IS NULL OR version < ?2", version, limit).await
+}
+
+async fn versions(
+    platform: &impl Platform,
+    org: &OrgId,
+    condition: &str,
+    number: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Version>, PlatformError> {
+    let sql = format!(
+        "SELECT version, hash, published_at, published_by, accepted_by, note, cases FROM policy_history \
+         WHERE org_id = ?1 AND ({condition}) ORDER BY version DESC LIMIT ?3"
+    );
+    let statement = Statement::new(sql, [org.as_str().into(), number.into(), limit.into()]);
     let results = platform.sql(Batch::read([statement])).await?;
     let version = |row: &Row| {
         Ok(Version {

@@ -26,6 +26,13 @@ pub(crate) struct Proposal {
     pub(crate) cases: Vec<SourceFile>,
 }
 
+macro_rules! columns {
+    () => {
+        "SELECT id, hash, replaces, note, why, proposed_by, proposed_at, state, decided_by, cases \
+         FROM policy_proposals WHERE org_id = ?1 AND "
+    };
+}
+
 /// Adds one. The set itself goes into the same batch.
 ///
 /// # Errors
@@ -49,15 +56,31 @@ pub(crate) fn add(org: &OrgId, proposal: &Proposal) -> Result<Statement, Platfor
     ))
 }
 
-/// The newest proposals, at most 100; or one of them.
+/// One proposal.
+pub(crate) async fn find(
+    platform: &impl Platform,
+    org: &OrgId,
+    id: &ProposalId,
+) -> Result<Option<Proposal>, PlatformError> {
+    let statement = Statement::new(concat!(columns!(), "id = ?2"), [org.as_str().into(), id.as_str().into()]);
+    Ok(read(platform, statement).await?.pop())
+}
+
+/// The newest proposals before one, or of all; of one state, or of every.
 pub(crate) async fn list(
     platform: &impl Platform,
     org: &OrgId,
-    only: Option<&ProposalId>,
+    state: Option<&str>,
+    (before, limit): (&str, i64),
 ) -> Result<Vec<Proposal>, PlatformError> {
-    let sql = "SELECT id, hash, replaces, note, why, proposed_by, proposed_at, state, decided_by, cases \
-         FROM policy_proposals WHERE org_id = ?1 AND (?2 IS NULL OR id = ?2) ORDER BY id DESC LIMIT 100";
-    let statement = Statement::new(sql, [org.as_str().into(), only.map(ProposalId::as_str).into()]);
+    let statement = Statement::new(
+        concat!(columns!(), "(?2 IS NULL OR state = ?2) AND (?3 = '' OR id < ?3) ORDER BY id DESC LIMIT ?4"),
+        [org.as_str().into(), state.into(), before.into(), limit.into()],
+    );
+    read(platform, statement).await
+}
+
+async fn read(platform: &impl Platform, statement: Statement) -> Result<Vec<Proposal>, PlatformError> {
     let results = platform.sql(Batch::read([statement])).await?;
     let read = |row: &Row| {
         Ok(Proposal {

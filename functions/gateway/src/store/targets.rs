@@ -178,16 +178,6 @@ pub(crate) async fn member(
     Ok(found.toolbox.zip(server))
 }
 
-/// The servers of a toolbox, for operators; `None` if there is no such toolbox.
-pub(crate) async fn members(
-    platform: &impl Platform,
-    org: &OrgName,
-    toolbox: &ToolboxName,
-) -> Result<Option<Vec<Server>>, PlatformError> {
-    let found = servers(platform, &Credential::KeyHash(String::new()), (org, toolbox)).await?;
-    Ok(found.toolbox.map(|_| found.rest.into_iter().map(|(server, _)| server).collect()))
-}
-
 async fn find(
     platform: &impl Platform,
     credential: &Credential,

@@ -29,6 +29,8 @@ pub(crate) enum Purpose {
     Consent,
     /// A secret that only we use again, such as the client secret at an identity provider.
     Stored,
+    /// The answer to a request with an idempotency key.
+    Answer,
 }
 
 impl Purpose {
@@ -41,6 +43,7 @@ impl Purpose {
             Self::SignIn => "ambit/v1/sign-in",
             Self::Consent => "ambit/v1/consent",
             Self::Stored => "ambit/v1/stored",
+            Self::Answer => "ambit/v1/idempotent-answer",
         }
     }
 }

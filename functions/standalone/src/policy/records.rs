@@ -180,7 +180,7 @@ fn from_gateway(
     let since = oldest.map(|oldest| format!("&since={}", oldest.0.max(0))).unwrap_or_default();
     let mut after = String::new();
     loop {
-        let page = gateway.get(&format!("/audit?decisions=true&limit=1000{since}&after={after}"))?;
+        let page = gateway.get(&format!("/audit?decisions=true&limit=500{since}&after={after}"))?;
         let rows = page.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
         let Some(last) = rows.last().and_then(|row| row.pointer("/event/id")).and_then(Value::as_str) else {
             return Ok(());

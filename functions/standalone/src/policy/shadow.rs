@@ -81,7 +81,7 @@ fn report(gateway: &crate::remote::Gateway, as_json: bool) -> Result<(), Failure
     let mut tally = Tally::default();
     let mut after = String::new();
     loop {
-        let page = gateway.get(&format!("/audit?decisions=true&limit=1000&after={after}"))?;
+        let page = gateway.get(&format!("/audit?decisions=true&limit=500&after={after}"))?;
         let rows = page.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
         for row in &rows {
             let event: AuditEvent = part(row, "event")?;

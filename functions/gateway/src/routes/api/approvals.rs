@@ -6,28 +6,28 @@ use schemas::ids::ApprovalId;
 use serde_json::{Value, json};
 
 use super::problem::ApiError;
+use super::query::{Query, with_next};
 use super::{Desk, read};
 use crate::approvals::{self, Arguments, Word};
 use crate::audit;
 use crate::platform::Platform;
-use crate::store::approvals::{Approval, State, find, list as rows};
+use crate::store::approvals::{Approval, State, Wanted, find, list as rows};
 
-/// Approvals of one answer, at most.
-const LONGEST: i64 = 200;
-
-/// `GET approvals?state=<pending|approved|refused|used>`: the youngest first. Without a state, of every state.
-pub(super) async fn list<P: Platform>(desk: &Desk<'_, P>, query: &str) -> Result<Value, ApiError> {
-    let state = url::form_urlencoded::parse(query.as_bytes())
-        .find(|(name, _)| name == "state")
-        .map(|(_, word)| {
-            State::parse(&word).ok_or_else(|| {
-                ApiError::Malformed(format!("`{word}` is not one of pending, approved, refused, used"))
-            })
-        })
-        .transpose()?;
-    let approvals = rows(desk.platform, &desk.org.id, state, LONGEST).await?;
-    let shown = approvals.iter().filter(|approval| sees(desk, approval));
-    Ok(json!({ "approvals": shown.map(summary).collect::<Vec<_>>() }))
+/// `GET approvals?state=<pending|approved|refused|used>&agent=<name>&user=<name>`: a page of approvals, youngest first. Without a state,
+/// of every state.
+pub(super) async fn list<P: Platform>(desk: &Desk<'_, P>, query: Option<&str>) -> Result<Value, ApiError> {
+    let query = Query::of_list(query, &["state", "agent", "user"])?;
+    let state = query.word("state", &["pending", "approved", "refused", "used"])?.and_then(State::parse);
+    let page = query.page()?;
+    // Everybody who is active sees the calls that are made for them.
+    let own = if sees_all(desk) { None } else { Some(desk.person.facts.name.as_str()) };
+    if own.is_some() && desk.person.facts.status != Status::Active {
+        return Ok(json!({ "approvals": [] }));
+    }
+    let wanted = Wanted { state, agent: query.get("agent"), user: query.get("user"), own };
+    let mut found = rows(desk.platform, &desk.org.id, &wanted, (&page.after, page.wanted())).await?;
+    let next = page.cut(&mut found, |approval| approval.id.to_string());
+    Ok(with_next(json!({ "approvals": found.iter().map(summary).collect::<Vec<_>>() }), next))
 }
 
 /// One approval, with the arguments while they are kept and the definition while it is still the approved one.
@@ -88,8 +88,11 @@ async fn known<P: Platform>(desk: &Desk<'_, P>, id: &str) -> Result<Approval, Ap
 /// Calls that are made for them, for everybody who is active; all calls, for those who read the trail.
 fn sees<P: Platform>(desk: &Desk<'_, P>, approval: &Approval) -> bool {
     let person = &desk.person.facts;
-    let all = || desk.decide(Action::ReadAudit, ResourceFacts::Org(desk.facts()), None).is_ok();
-    (approval.user == person.name && person.status == Status::Active) || all()
+    (approval.user == person.name && person.status == Status::Active) || sees_all(desk)
+}
+
+fn sees_all<P: Platform>(desk: &Desk<'_, P>) -> bool {
+    desk.decide(Action::ReadAudit, ResourceFacts::Org(desk.facts()), None).is_ok()
 }
 
 fn summary(approval: &Approval) -> Value {

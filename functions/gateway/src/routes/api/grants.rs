@@ -2,37 +2,53 @@
 //! it is granted is `toolbox:{name}`, `server:{name}` or `tool:{server}:{tool}`.
 
 use schemas::names::{AgentName, ServerName, TeamName, ToolName, ToolboxName};
-use serde_json::{Value, json};
 
+use super::desk::{Change, Desk};
 use super::problem::ApiError;
-use super::{Desk, people, servers, teams};
+use super::reply::Reply;
+use super::{agents, servers, teams, toolboxes};
 use crate::platform::Platform;
 use crate::store::admin;
+pub(super) use crate::store::documents::GRANTS as KIND;
+use crate::store::documents::Thing;
 
-/// Adds a grant; one that is there stays.
-pub(super) async fn add<P: Platform>(
+pub(super) async fn get<P: Platform>(
     desk: &Desk<'_, P>,
     holder: &str,
     what: &str,
-) -> Result<Value, ApiError> {
-    let (title, holder) = find(desk, holder).await?;
+) -> Result<Reply, ApiError> {
+    desk.show(&thing(desk, holder, what)).await
+}
+
+/// Adds a grant; one that is there stays as it is.
+pub(super) async fn put<P: Platform>(
+    desk: &Desk<'_, P>,
+    holder: &str,
+    what: &str,
+) -> Result<Reply, ApiError> {
+    let (title, held_by) = find(desk, holder).await?;
     let resource = resource(desk, what).await?;
-    let statement = admin::grant(&desk.org.id, &holder, &resource, desk.by(), desk.platform.now());
-    desk.change("grant.add", format!("{title} may use {what}"), vec![statement]).await?;
-    Ok(json!({ "granted": true }))
+    let statement = admin::grant(&desk.org.id, &held_by, &resource, desk.by(), desk.platform.now());
+    let told = format!("{title} may use {what}");
+    let change = Change { action: "grant.add", told, statements: vec![statement] };
+    desk.put(&thing(desk, holder, what), change).await
 }
 
 /// Takes one back.
-pub(super) async fn revoke<P: Platform>(
+pub(super) async fn delete<P: Platform>(
     desk: &Desk<'_, P>,
     holder: &str,
     what: &str,
-) -> Result<Value, ApiError> {
-    let (title, holder) = find(desk, holder).await?;
+) -> Result<Reply, ApiError> {
+    let (title, held_by) = find(desk, holder).await?;
     let resource = resource(desk, what).await?;
-    let statement = admin::revoke_grant(&holder, &resource);
-    desk.change("grant.revoke", format!("{title} may not use {what} by grant"), vec![statement]).await?;
-    Ok(json!({ "granted": false }))
+    let told = format!("{title} may not use {what} by grant");
+    let statements = vec![admin::revoke_grant(&held_by, &resource)];
+    desk.delete(&thing(desk, holder, what), Change { action: "grant.revoke", told, statements }).await
+}
+
+fn thing<P: Platform>(desk: &Desk<'_, P>, holder: &str, what: &str) -> Thing {
+    desk.thing(&KIND, format!("{holder} {what}"))
 }
 
 /// The holder in words, and as the store names it.
@@ -40,7 +56,7 @@ async fn find<P: Platform>(desk: &Desk<'_, P>, holder: &str) -> Result<(String, 
     match holder.split_once(':') {
         Some(("agent", name)) => {
             let name = AgentName::parse(name)?;
-            let id = people::agent(desk, &name).await?;
+            let id = agents::find(desk, &name).await?;
             Ok((format!("agent `{name}`"), format!("agent:{id}")))
         }
         Some(("team", name)) => {
@@ -62,18 +78,13 @@ async fn resource<P: Platform>(desk: &Desk<'_, P>, what: &str) -> Result<String,
     };
     match what.split_once(':').ok_or_else(kinds)? {
         ("toolbox", name) => {
-            let name = ToolboxName::parse(name)?;
-            let id = admin::toolbox(desk.platform, &desk.org.id, &name).await?;
-            id.map(|id| format!("toolbox:{id}"))
-                .ok_or_else(|| ApiError::NotFound(format!("toolbox `{name}`")))
+            Ok(format!("toolbox:{}", toolboxes::find(desk, &ToolboxName::parse(name)?).await?))
         }
-        ("server", name) => {
-            Ok(format!("server:{}", servers::find_server(desk, &ServerName::parse(name)?).await?))
-        }
+        ("server", name) => Ok(format!("server:{}", servers::find(desk, &ServerName::parse(name)?).await?)),
         ("tool", name) => {
             let (server, tool) = name.split_once(':').ok_or_else(kinds)?;
             let tool = ToolName::parse(tool)?;
-            let server = servers::find_server(desk, &ServerName::parse(server)?).await?;
+            let server = servers::find(desk, &ServerName::parse(server)?).await?;
             Ok(format!("tool:{server}/{tool}"))
         }
         _ => Err(kinds()),

@@ -8,7 +8,8 @@ use schemas::names::{ServerName, ToolName, ToolboxName};
 use serde_json::{Map, Value, json};
 
 use super::problem::ApiError;
-use super::servers::{find_server, listed};
+use super::servers::find as find_server;
+use super::tools::all as listed;
 use super::{Desk, policy, read};
 use crate::audit::Intent;
 use crate::platform::Platform;

@@ -1,165 +1,130 @@
-//! `/api/v1`: how organisations are managed. JSON in and out, RFC 9457 problems. What it does is a table
-//! ([`table`]); who may do what is the policies' to say;
-//! every change is noted in the audit trail, with its decision, in the same batch as the change.
+//! `/api/v1`: how organisations are managed. JSON in and out, RFC 9457 problems. What it does is a table ([`table`]), described in
+//! `schemas/openapi.yaml`; who may do what is the policies' to say; every change is noted in the audit trail, with its decision, in the
+//! same batch as the change.
 
+mod agents;
 mod approvals;
+mod catalogue;
+mod desk;
+mod dispatch;
 mod grants;
+mod idempotency;
 mod identity_providers;
 mod inspect;
 mod inventory;
-mod people;
+mod issuers;
+mod keys;
+mod orgs;
 mod policy;
 mod problem;
+mod query;
+mod reply;
 mod servers;
 mod sessions;
 mod table;
 mod teams;
+mod things;
+mod toolboxes;
+mod tools;
 mod trail;
+mod users;
+mod whoami;
 
 use std::rc::Rc;
 
-use ::policies::{CompiledSet, Denial, Permit, PolicySource, compile};
+use ::policies::{CompiledSet, PolicySource, compile};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use schemas::audit::{Actor, Subject};
-use schemas::decision::{
-    Action, ContextFacts, DecisionRequest, OrgFacts, Principal, Publication, ResourceFacts, ToolboxFacts,
-    UserFacts,
-};
-use schemas::ids::OrgId;
+use http::request::Parts;
+use http::{Method, Request, Response, header};
+use schemas::decision::{OrgFacts, ResourceFacts, ToolboxFacts, UserFacts};
+use schemas::ids::ApiKeyId;
 use schemas::names::{OrgName, ToolboxName};
-use serde_json::{Value, json};
+use schemas::provisioner::MAX_MESSAGE_BYTES;
 
+use self::desk::Desk;
 use self::problem::{ApiError, problem};
+use self::reply::{Conditions, Reply};
 pub use self::table::Operation;
 use self::table::{Address, Demand};
 use super::mcp::answer;
 use crate::Gateway;
-use crate::audit::{self, About};
-use crate::body::Body;
+use crate::body::{Body, Incoming, receive};
 use crate::identity::IdentityError;
 use crate::identity::person::{self, Person, Shown};
-use crate::platform::{Batch, Platform, PlatformError, Rows, Statement};
+use crate::limits::{Class, Who};
+use crate::platform::{Peer, Platform, PlatformError};
 use crate::store::{self, admin::Org};
-use crate::upstream::provisioner_status;
 
-/// An organisation being managed, and the proof that whoever manages it may.
-struct Desk<'a, P: Platform> {
-    gateway: &'a Gateway,
-    platform: &'a P,
-    person: Person,
-    name: OrgName,
-    org: Org,
-    policies: Rc<CompiledSet>,
-    /// What this request may do, on record. Nothing where each thing behind the address is decided on its own.
-    permit: Option<Permit>,
-}
-
-impl<P: Platform> Desk<'_, P> {
-    fn about(&self, action: &str, subject: Option<Subject>) -> About {
-        about(&self.org.id, self.person.actor(), action, subject)
-    }
-
-    /// The organisation, as policies see it.
-    fn facts(&self) -> OrgFacts {
-        OrgFacts { id: self.org.id.clone(), name: self.name.clone() }
-    }
-
-    /// Who manages, for columns that keep it.
-    fn by(&self) -> &str {
-        if self.person.is_operator() { "operator" } else { self.person.facts.name.as_str() }
-    }
-
-    /// Changes something, and notes it with the decision that allowed it, in one batch.
-    async fn change(
-        &self,
-        action: &str,
-        what: String,
-        mut statements: Vec<Statement>,
-    ) -> Result<Vec<Rows>, ApiError> {
-        let record = self.permit.as_ref().map(|permit| permit.record().clone());
-        statements.push(audit::note_statement(self.platform, &self.about(action, None), what, record)?);
-        Ok(self.platform.sql(Batch::write(statements)).await?)
-    }
-
-    /// Asks the policies. `on_behalf_of` is for approvals of calls.
-    fn decide(
-        &self,
-        action: Action,
-        resource: ResourceFacts,
-        on_behalf_of: Option<UserFacts>,
-    ) -> Result<Permit, Denial> {
-        let context =
-            ContextFacts { user: on_behalf_of, ..ContextFacts::at(self.platform.now(), self.facts()) };
-        self.ask(action, resource, context)
-    }
-
-    /// Whether the person may publish something that does this.
-    fn may_publish(&self, publication: Publication) -> Result<Permit, Denial> {
-        let context = ContextFacts {
-            publication: Some(publication),
-            ..ContextFacts::at(self.platform.now(), self.facts())
-        };
-        self.ask(Action::PublishPolicy, ResourceFacts::Org(self.facts()), context)
-    }
-
-    fn ask(&self, action: Action, resource: ResourceFacts, context: ContextFacts) -> Result<Permit, Denial> {
-        let principal = Principal::User(self.person.facts.clone());
-        ::policies::decide(&self.policies, DecisionRequest { principal, action, resource, context })
-    }
-
-    /// The same, with a refusal on record.
-    async fn demand(
-        &self,
-        action: Action,
-        resource: ResourceFacts,
-        on_behalf_of: Option<UserFacts>,
-    ) -> Result<Permit, ApiError> {
-        match self.decide(action, resource, on_behalf_of) {
-            Ok(permit) => Ok(permit),
-            Err(denial) => {
-                audit::deny(self.platform, &self.about(action.as_str(), None), &denial).await?;
-                Err(ApiError::Forbidden(action))
-            }
-        }
-    }
-}
-
-fn about(org: &OrgId, actor: Actor, action: &str, subject: Option<Subject>) -> About {
-    About { org: org.clone(), actor, method: action.to_owned(), subject, arguments: None, traceparent: None }
-}
+/// The largest body; policies come with their cases, and may be as large as a message.
+const LARGEST: usize = 1024 * 1024;
 
 /// Serves one request.
 pub(super) async fn serve<P: Platform>(
     gateway: &Gateway,
     platform: &P,
-    request: Request<Bytes>,
+    head: Parts,
+    body: impl Incoming,
     path: &[&str],
 ) -> Response<Body<P::Stream>> {
+    let (method, headers) = (head.method.clone(), head.headers.clone());
     // On the heap: what managers do rarely must not make the future of every call large.
-    match Box::pin(handle(gateway, platform, &request, path)).await {
-        Ok(value) => answer(StatusCode::OK, value.to_string()),
-        Err(error) => problem(&error),
+    match Box::pin(handle(gateway, platform, head, body, path)).await {
+        Ok(reply) => reply.render(&method, &headers),
+        Err(error) => problem(gateway, &error),
     }
 }
 
 async fn handle<P: Platform>(
     gateway: &Gateway,
     platform: &P,
-    request: &Request<Bytes>,
+    head: Parts,
+    body: impl Incoming,
     path: &[&str],
-) -> Result<Value, ApiError> {
-    let address = Address::find(request.method(), path)?;
-    let shown = person::shown(platform, request.headers())?;
-    match (address.operation, shown) {
-        (Operation::GetStatus, Shown::Operator(_)) => Ok(status(gateway, platform).await),
-        (Operation::GetStatus, Shown::KeyHash(_)) => Err(ApiError::OperatorOnly),
-        (Operation::PutOrg, Shown::Operator(proof)) => {
-            policy::put_org(platform, &proof, &OrgName::parse(address.part("org"))?).await
+) -> Result<Reply, ApiError> {
+    let address = Address::find(&head.method, path)?;
+    let asker = prove(gateway, platform, &head).await?;
+    let limit = if head.uri.path().contains("/policies") { MAX_MESSAGE_BYTES } else { LARGEST };
+    let body = receive(platform, body, limit, gateway.settings.call_limit).await;
+    let body = body.map_err(|why| ApiError::unread(why, limit))?;
+    json_only(&head, &body)?;
+    let request = Request::from_parts(head, body);
+    dispatch::dispatch(gateway, platform, asker, &request, &address).await
+}
+
+/// Who asks.
+enum Asker {
+    Operator(crate::identity::operator::Operator),
+    Person(ApiKeyId, UserFacts),
+}
+
+/// Finds out who asks, and whether not too often.
+async fn prove<P: Platform>(gateway: &Gateway, platform: &P, head: &Parts) -> Result<Asker, ApiError> {
+    let (now, limits) = (platform.now(), &gateway.limits);
+    let peer = head.extensions.get::<Peer>().map(|peer| Who::peer(peer.0));
+    if let Some(peer) = &peer {
+        limits.ask(now, Class::SignIn, peer)?;
+    }
+    let failed = |error: IdentityError| {
+        if let (IdentityError::Invalid(_), Some(peer)) = (&error, &peer) {
+            limits.charge(now, Class::SignIn, peer.clone());
         }
-        (_, shown) => {
-            let desk = Box::pin(enter(gateway, platform, shown, &address)).await?;
-            Box::pin(dispatch(&desk, request, &address)).await
+        ApiError::from(error)
+    };
+    match person::shown(platform, &head.headers).map_err(&failed)? {
+        Shown::Operator(proof) => {
+            limits.admit(now, Class::Manage, Who::One(person::OPERATOR.to_owned()))?;
+            Ok(Asker::Operator(proof))
+        }
+        Shown::KeyHash(hash) => {
+            let known = Who::One(hash.clone());
+            limits.ask(now, Class::Manage, &known)?;
+            let found = store::people::by_key(platform, &hash).await?;
+            let (key, person) = found.ok_or_else(|| {
+                failed(IdentityError::Invalid("no such key, or it was revoked or has expired".to_owned()))
+            })?;
+            limits.charge(now, Class::Manage, known);
+            limits.admit(now, Class::Manage, Who::Org(person.org.id.to_string()))?;
+            Ok(Asker::Person(key, person))
         }
     }
 }
@@ -168,30 +133,26 @@ async fn handle<P: Platform>(
 async fn enter<'a, P: Platform>(
     gateway: &'a Gateway,
     platform: &'a P,
-    shown: Shown,
+    asker: Asker,
     address: &Address,
+    request: &'a Request<Bytes>,
 ) -> Result<Desk<'a, P>, ApiError> {
     let name = OrgName::parse(address.part("org"))?;
-    let person = match &shown {
-        Shown::Operator(_) => None,
-        Shown::KeyHash(hash) => Some(store::people::by_key(platform, hash).await?.ok_or_else(|| {
-            IdentityError::Invalid("no such key, or it was revoked or has expired".to_owned())
-        })?),
-    };
     let unknown = || ApiError::NotFound(format!("organisation `{name}`"));
     // Another organisation is told like one that doesn't exist.
-    if person.as_ref().is_some_and(|(_, person)| person.org.name != name) {
+    if matches!(&asker, Asker::Person(_, person) if person.org.name != name) {
         return Err(unknown());
     }
     let org = store::admin::org(platform, &name).await?.ok_or_else(unknown)?;
     let facts = OrgFacts { id: org.id.clone(), name: name.clone() };
-    let person = match (shown, person) {
-        (_, Some((key, person))) => Person::with_key(&key, person),
-        (Shown::Operator(proof), None) => Person::operator(&proof, &facts)?,
-        (Shown::KeyHash(_), None) => return Err(IdentityError::Missing.into()),
+    let person = match asker {
+        Asker::Person(key, person) => Person::with_key(&key, person),
+        Asker::Operator(proof) => Person::operator(&proof, &facts)?,
     };
     let policies = governing(gateway, platform, &org).await?;
-    let mut desk = Desk { gateway, platform, person, name, org, policies, permit: None };
+    let conditions = Conditions(request.headers());
+    let mut desk =
+        Desk { gateway, platform, person, name, org, policies, permit: None, conditions, claim: None };
     desk.permit = match address.operation.demand() {
         Demand::Anybody => None,
         Demand::Operator if desk.person.is_operator() => None,
@@ -221,85 +182,27 @@ async fn governing<P: Platform>(
     Ok(Rc::new(set))
 }
 
-/// What each operation does.
-async fn dispatch<P: Platform>(
-    desk: &Desk<'_, P>,
-    request: &Request<Bytes>,
-    address: &Address,
-) -> Result<Value, ApiError> {
-    let (body, query) = (request.body(), request.uri().query().unwrap_or_default());
-    let part = |name: &str| address.part(name);
-    match address.operation {
-        // Above, as they are of the deployment.
-        Operation::GetStatus | Operation::PutOrg => Err(ApiError::OperatorOnly),
-
-        Operation::GetInventory => inventory::get(desk).await,
-        Operation::PutUser => people::put_user(desk, part("user"), body).await,
-        Operation::AddUserKey => people::add_own_key(desk, part("user"), body).await,
-        Operation::AddLink => sessions::add_link(desk, part("user"), body).await,
-        Operation::ListSessions => sessions::list(desk, part("user")).await,
-        Operation::EndSessions => sessions::end_all(desk, part("user")).await,
-        Operation::Invite => sessions::invite(desk, body).await,
-        Operation::ListIdentityProviders => identity_providers::list(desk).await,
-        Operation::GetIdentityProvider => identity_providers::get(desk, part("provider")).await,
-        Operation::PutIdentityProvider => {
-            Box::pin(identity_providers::put(desk, part("provider"), body)).await
-        }
-        Operation::DeleteIdentityProvider => identity_providers::delete(desk, part("provider")).await,
-        Operation::PutTeam => teams::put(desk, part("team"), body).await,
-        Operation::PutAgent => people::put_agent(desk, part("agent"), body).await,
-        Operation::AddAgentKey => people::add_key(desk, part("agent"), body).await,
-        Operation::RevokeKey => people::revoke_key(desk, part("key")).await,
-        Operation::PutIssuer => people::put_issuer(desk, body).await,
-        Operation::PutGrant => grants::add(desk, part("holder"), part("resource")).await,
-        Operation::RevokeGrant => grants::revoke(desk, part("holder"), part("resource")).await,
-
-        Operation::PutServer => servers::put_server(desk, part("server"), body).await,
-        Operation::ListTools => servers::tools(desk, part("server")).await,
-        Operation::GetTool => servers::tool(desk, part("server"), part("tool")).await,
-        Operation::JudgeTool => servers::judge_tool(desk, part("server"), part("tool"), body).await,
-        Operation::GetToolbox => servers::toolbox(desk, part("toolbox")).await,
-        Operation::PutToolbox => servers::put_toolbox(desk, part("toolbox"), body).await,
-        Operation::InspectServer => {
-            Box::pin(inspect::inspect(desk, part("toolbox"), part("server"), body)).await
-        }
-
-        Operation::GetPolicies => policy::get(desk).await,
-        Operation::PublishPolicies => Box::pin(policy::publish(desk, body)).await,
-        Operation::CheckPolicies => Box::pin(policy::check(desk, body)).await,
-        Operation::AllowRefused => Box::pin(policy::allow(desk, body)).await,
-        Operation::ListPolicyVersions => policy::history(desk).await,
-        Operation::GetPolicySet => policy::set(desk, part("hash")).await,
-        Operation::RollBackPolicies => Box::pin(policy::rollback(desk, body)).await,
-        Operation::PutShadow => Box::pin(policy::shadow::on(desk, body)).await,
-        Operation::EndShadow => policy::shadow::off(desk).await,
-        Operation::ListProposals => policy::proposals::list(desk).await,
-        Operation::DecideProposal => Box::pin(policy::proposals::decide(desk, part("proposal"), body)).await,
-
-        Operation::ListApprovals => approvals::list(desk, query).await,
-        Operation::GetApproval => approvals::get(desk, part("approval")).await,
-        Operation::DecideApproval => approvals::decide(desk, part("approval"), body).await,
-        Operation::ListEvents => trail::page(desk, query).await,
-        Operation::ExplainDecision => trail::why(desk, part("event"), query).await,
+/// Bodies are JSON. One that does not say what it is is taken for it.
+fn json_only(head: &Parts, body: &Bytes) -> Result<(), ApiError> {
+    let Some(kind) = head.headers.get(header::CONTENT_TYPE).filter(|_| !body.is_empty()) else {
+        return Ok(());
+    };
+    let kind = kind.to_str().unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let patches = head.method == Method::PATCH && essence == "application/merge-patch+json";
+    if patches || essence == "application/json" {
+        Ok(())
+    } else {
+        Err(ApiError::MediaType(kind.chars().filter(|c| !c.is_control()).take(80).collect()))
     }
 }
 
-async fn status<P: Platform>(gateway: &Gateway, platform: &P) -> Value {
-    let provisioner = match provisioner_status(gateway, platform).await {
-        None => json!({ "configured": false }),
-        Some(Ok(status)) => {
-            json!({ "configured": true, "status": serde_json::from_slice::<Value>(&status).unwrap_or_default() })
-        }
-        Some(Err(error)) => json!({ "configured": true, "error": error }),
-    };
-    json!({ "version": env!("CARGO_PKG_VERSION"), "provisioner": provisioner })
-}
-
-/// A request body of the expected shape; unknown members are refused, so that a misspelt one is not lost.
-fn read<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+/// A request body of the expected shape. Unknown members and members that come twice are refused, so that a misspelt one is not lost
+/// and no two readers disagree.
+fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let text: &[u8] = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(text)
-        .map_err(|error| ApiError::Malformed(format!("the body is not what this address takes: {error}")))
+    let refused = |error| ApiError::Malformed(format!("the body is not what this address takes: {error}"));
+    crate::json::check(text).and_then(serde_json::from_str).map_err(refused)
 }
 
 /// Ten random bytes, for an id.

@@ -1,14 +1,17 @@
-//! What went wrong, as RFC 9457 has it.
+//! What went wrong, as RFC 9457 has it. The `type` of a problem is an address of this gateway that says what it means.
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use schemas::decision::Action;
 use serde_json::{Value, json};
 
 use super::answer;
-use crate::body::Body;
+use crate::Gateway;
+use crate::body::{Body, Unread};
 use crate::error::Fault;
 use crate::identity::IdentityError;
+use crate::limits::TooOften;
 use crate::platform::PlatformError;
+use crate::store::refusals::Refused;
 use crate::upstream::UpstreamError;
 
 /// Why a management request failed. The text is for whoever manages.
@@ -22,12 +25,30 @@ pub(super) enum ApiError {
     Method(Vec<Method>),
     #[error("{0}")]
     Conflict(String),
+    #[error("{0}")]
+    UnderWay(String),
     #[error("{message}")]
     Refused { message: String, details: Value },
+    #[error("it is not as you think it is: read it again, then repeat the change with its `ETag` of now")]
+    Precondition,
+    #[error("this `Idempotency-Key` was used for another request: take a new one for each")]
+    KeyOfAnother,
+    #[error("the body is `{0}`: send JSON, as `application/json`")]
+    MediaType(String),
+    #[error("a body here may have {} KiB", .0 / 1024)]
+    TooLarge(usize),
+    #[error("the body took too long")]
+    TooSlow,
     #[error("your roles do not allow `{}` here: ask an owner of the organisation", .0.as_str())]
     Forbidden(Action),
     #[error("this is for the operator of the deployment only: show the operator's key")]
     OperatorOnly,
+    #[error(
+        "the organisation has {most} of the kind `{what}`, and may have no more: delete some, or let the operator raise the quota"
+    )]
+    Quota { what: &'static str, most: i64 },
+    #[error(transparent)]
+    TooOften(#[from] TooOften),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error("the database failed; nothing was changed")]
@@ -43,17 +64,56 @@ impl From<schemas::ParseError> for ApiError {
 }
 
 impl ApiError {
-    fn status(&self) -> StatusCode {
+    /// Why there is no body.
+    pub(super) fn unread(why: Unread, limit: usize) -> Self {
+        match why {
+            Unread::TooLarge => Self::TooLarge(limit),
+            Unread::Broken => Self::Malformed("the body broke off".to_owned()),
+            Unread::Late => Self::TooSlow,
+        }
+    }
+
+    /// The last part of the problem's type, its title, and the status.
+    fn kind(&self) -> (&'static str, &'static str, StatusCode) {
         match self {
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::Refused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Forbidden(_) | Self::OperatorOnly => StatusCode::FORBIDDEN,
-            Self::Identity(IdentityError::Platform(_)) | Self::Platform(_) => Fault::Platform.status(),
-            Self::Identity(_) => Fault::Unproven.status(),
-            Self::Upstream(error) => error.fault().status(),
+            Self::Malformed(_) => ("malformed", "the request makes no sense", StatusCode::BAD_REQUEST),
+            Self::Identity(IdentityError::Platform(_)) | Self::Platform(_) => {
+                // A batch that the store refused is no fault of the store.
+                if let Self::Platform(cause) = self
+                    && Refused::of(cause) == Some(Refused::Conflict)
+                {
+                    return ("conflict", "that does not go with what there is", StatusCode::CONFLICT);
+                }
+                ("unavailable", "the gateway can't answer at the moment", Fault::Platform.status())
+            }
+            Self::Identity(_) => ("identity", "nobody proved who is asking", Fault::Unproven.status()),
+            Self::Forbidden(_) => ("forbidden", "you may not do that", StatusCode::FORBIDDEN),
+            Self::OperatorOnly => {
+                ("operator-only", "only the operator of the deployment may do that", StatusCode::FORBIDDEN)
+            }
+            Self::Quota { .. } => {
+                ("quota", "the organisation has as many as it may have", StatusCode::FORBIDDEN)
+            }
+            Self::NotFound(_) => ("not-found", "there is no such thing", StatusCode::NOT_FOUND),
+            Self::Method(_) => ("method", "that can't be done there", StatusCode::METHOD_NOT_ALLOWED),
+            Self::TooSlow => ("too-slow", "the body took too long", StatusCode::REQUEST_TIMEOUT),
+            Self::Conflict(_) => ("conflict", "that does not go with what there is", StatusCode::CONFLICT),
+            Self::UnderWay(_) => ("under-way", "that was asked for already", StatusCode::CONFLICT),
+            Self::Precondition => {
+                ("precondition", "it was changed in the meantime", StatusCode::PRECONDITION_FAILED)
+            }
+            Self::TooLarge(_) => ("too-large", "the body is too large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::MediaType(_) => ("media-type", "the body is no JSON", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            Self::Refused { .. } => {
+                ("refused", "that did not pass its checks", StatusCode::UNPROCESSABLE_ENTITY)
+            }
+            Self::KeyOfAnother => {
+                ("key-of-another", "the key is another request's", StatusCode::UNPROCESSABLE_ENTITY)
+            }
+            Self::TooOften(_) => ("too-often", "that was too often", StatusCode::TOO_MANY_REQUESTS),
+            Self::Upstream(error) => {
+                ("upstream", "a server behind the gateway failed", error.fault().status())
+            }
         }
     }
 }
@@ -63,17 +123,32 @@ fn words(methods: &[Method]) -> String {
 }
 
 /// The answer that says so.
-pub(super) fn problem<S>(error: &ApiError) -> Response<Body<S>> {
-    let status = error.status();
-    if let ApiError::Platform(cause) = error {
-        Fault::Platform.log(&cause.to_string());
+pub(super) fn problem<S>(gateway: &Gateway, error: &ApiError) -> Response<Body<S>> {
+    let (kind, title, status) = error.kind();
+    match error {
+        ApiError::Platform(cause) if status.is_server_error() => Fault::Platform.log(&cause.to_string()),
+        ApiError::Upstream(cause) => cause.fault().log(&cause.log()),
+        _ => {}
     }
-    let mut document =
-        json!({ "type": "about:blank", "title": error.to_string(), "status": status.as_u16() });
+    let detail = match error {
+        ApiError::Platform(_) if !status.is_server_error() => {
+            "it is not in a state for this any more: look at what there is now".to_owned()
+        }
+        error => error.to_string(),
+    };
+    let mut document = json!({
+        "type": format!("{}/problems/{kind}", gateway.settings.public_url),
+        "title": title,
+        "status": status.as_u16(),
+        "detail": detail,
+    });
     if let (ApiError::Refused { details, .. }, Some(document)) = (error, document.as_object_mut()) {
         document.insert("errors".into(), details.clone());
     }
     let mut response = answer(status, document.to_string());
+    if let ApiError::TooOften(often) = error {
+        often.mark(&mut response);
+    }
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if let ApiError::Method(allowed) = error

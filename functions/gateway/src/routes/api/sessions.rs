@@ -9,7 +9,7 @@ use schemas::names::{RoleName, TeamName, UserName};
 use serde_json::{Value, json};
 
 use super::problem::ApiError;
-use super::{Desk, people, random, read, teams};
+use super::{Desk, random, read, teams, users};
 use crate::identity::link;
 use crate::platform::{Batch, Platform};
 use crate::store::{self, admin, sessions};
@@ -26,7 +26,7 @@ pub(super) async fn add_link<P: Platform>(
 ) -> Result<Value, ApiError> {
     let Nothing {} = read(body)?;
     let name = UserName::parse(name)?;
-    people::user(desk, &name).await?;
+    users::find(desk, &name).await?;
     let (statement, answer) = make_link(desk, &name);
     desk.change("link.create", format!("one-time link for user `{name}`"), vec![statement]).await?;
     Ok(answer)
@@ -56,7 +56,7 @@ struct Invitation {
 /// Makes a person and a link that signs them in.
 pub(super) async fn invite<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) -> Result<Value, ApiError> {
     let Invitation { name, email, roles, teams } = read(body)?;
-    people::is_free_to_choose(&name)?;
+    users::is_free_to_choose(&name)?;
     if admin::user(desk.platform, &desk.org.id, &name).await?.is_some() {
         return Err(ApiError::Conflict(format!(
             "user `{name}` is there already: make a link for them at `users/{name}/links`"
@@ -78,13 +78,16 @@ pub(super) async fn invite<P: Platform>(desk: &Desk<'_, P>, body: &Bytes) -> Res
         told(roles.iter().map(RoleName::as_str).collect()),
         told(teams.iter().map(TeamName::as_str).collect()),
     );
-    desk.change("user.invite", what, statements).await?;
+    let thing = desk.thing(&users::KIND, name.as_str());
+    statements.insert(0, thing.must_fit(desk.gateway.settings.quota));
+    let done = desk.change("user.invite", what, statements).await;
+    done.map_err(|error| desk.refused(&thing, error))?;
     Ok(answer)
 }
 
 /// The browsers in which a person is signed in.
 pub(super) async fn list<P: Platform>(desk: &Desk<'_, P>, name: &str) -> Result<Value, ApiError> {
-    let user = people::user(desk, &UserName::parse(name)?).await?;
+    let user = users::find(desk, &UserName::parse(name)?).await?;
     let statement = sessions::of_user(&user, desk.platform.now());
     let results = desk.platform.sql(Batch::read([statement])).await?;
     let mut items = Vec::new();
@@ -101,7 +104,7 @@ pub(super) async fn list<P: Platform>(desk: &Desk<'_, P>, name: &str) -> Result<
 /// Signs a person out everywhere.
 pub(super) async fn end_all<P: Platform>(desk: &Desk<'_, P>, name: &str) -> Result<Value, ApiError> {
     let name = UserName::parse(name)?;
-    let user = people::user(desk, &name).await?;
+    let user = users::find(desk, &name).await?;
     let what = format!("user `{name}` is signed out everywhere");
     let results = desk.change("session.end", what, sessions::end_all(&user).to_vec()).await?;
     Ok(json!({ "ended": results.first().map_or(0, Vec::len) }))

@@ -46,10 +46,19 @@ macro_rules! operations {
 // One line for each. Where two addresses fit, the upper one is meant.
 operations! {
     GetStatus: GET "status" => Operator;
+    GetCatalogue: GET "catalogue" => Anybody;
+    WhoAmI: GET "whoami" => Anybody;
+    ListOrgs: GET "orgs" => Anybody;
+    GetOrg: GET "orgs/{org}" => Anybody;
     PutOrg: PUT "orgs/{org}" => Operator;
-
+    PatchOrg: PATCH "orgs/{org}" => Org(Administer);
     GetInventory: GET "orgs/{org}/inventory" => Org(ReadPolicy);
+
+    ListUsers: GET "orgs/{org}/users" => Org(ReadPolicy);
+    GetUser: GET "orgs/{org}/users/{user}" => Org(ReadPolicy);
     PutUser: PUT "orgs/{org}/users/{user}" => Org(Administer);
+    PatchUser: PATCH "orgs/{org}/users/{user}" => Org(Administer);
+    DeleteUser: DELETE "orgs/{org}/users/{user}" => Org(Administer);
     AddUserKey: POST "orgs/{org}/users/{user}/keys" => Org(Administer);
     AddLink: POST "orgs/{org}/users/{user}/links" => Org(Administer);
     ListSessions: GET "orgs/{org}/users/{user}/sessions" => Org(Administer);
@@ -59,20 +68,43 @@ operations! {
     GetIdentityProvider: GET "orgs/{org}/identity-providers/{provider}" => Org(Administer);
     PutIdentityProvider: PUT "orgs/{org}/identity-providers/{provider}" => Org(Administer);
     DeleteIdentityProvider: DELETE "orgs/{org}/identity-providers/{provider}" => Org(Administer);
+    ListTeams: GET "orgs/{org}/teams" => Org(ReadPolicy);
+    GetTeam: GET "orgs/{org}/teams/{team}" => Org(ReadPolicy);
     PutTeam: PUT "orgs/{org}/teams/{team}" => Org(Administer);
+    PatchTeam: PATCH "orgs/{org}/teams/{team}" => Org(Administer);
+    DeleteTeam: DELETE "orgs/{org}/teams/{team}" => Org(Administer);
+    ListAgents: GET "orgs/{org}/agents" => Org(ReadPolicy);
+    GetAgent: GET "orgs/{org}/agents/{agent}" => Org(ReadPolicy);
     PutAgent: PUT "orgs/{org}/agents/{agent}" => Org(Administer);
+    PatchAgent: PATCH "orgs/{org}/agents/{agent}" => Org(Administer);
+    DeleteAgent: DELETE "orgs/{org}/agents/{agent}" => Org(Administer);
     AddAgentKey: POST "orgs/{org}/agents/{agent}/keys" => Org(Administer);
+    ListKeys: GET "orgs/{org}/keys" => Org(Administer);
+    GetKey: GET "orgs/{org}/keys/{key}" => Org(Administer);
+    RotateKey: POST "orgs/{org}/keys/{key}/rotate" => Org(Administer);
     RevokeKey: DELETE "orgs/{org}/keys/{key}" => Org(Administer);
-    PutIssuer: PUT "orgs/{org}/issuers" => Org(Administer);
+    ListIssuers: GET "orgs/{org}/issuers" => Org(Administer);
+    GetIssuer: GET "orgs/{org}/issuers/{issuer}" => Org(Administer);
+    PutIssuer: PUT "orgs/{org}/issuers/{issuer}" => Org(Administer);
+    DeleteIssuer: DELETE "orgs/{org}/issuers/{issuer}" => Org(Administer);
+    ListGrants: GET "orgs/{org}/grants" => Org(ReadPolicy);
+    GetGrant: GET "orgs/{org}/grants/{holder}/{resource}" => Org(ReadPolicy);
     PutGrant: PUT "orgs/{org}/grants/{holder}/{resource}" => Org(Administer);
-    RevokeGrant: DELETE "orgs/{org}/grants/{holder}/{resource}" => Org(Administer);
+    DeleteGrant: DELETE "orgs/{org}/grants/{holder}/{resource}" => Org(Administer);
 
+    ListServers: GET "orgs/{org}/servers" => Org(Deploy);
+    GetServer: GET "orgs/{org}/servers/{server}" => Org(Deploy);
     PutServer: PUT "orgs/{org}/servers/{server}" => Org(Deploy);
+    PatchServer: PATCH "orgs/{org}/servers/{server}" => Org(Deploy);
+    DeleteServer: DELETE "orgs/{org}/servers/{server}" => Org(Deploy);
     ListTools: GET "orgs/{org}/servers/{server}/tools" => Org(Deploy);
     GetTool: GET "orgs/{org}/servers/{server}/tools/{tool}" => Org(Deploy);
     JudgeTool: PUT "orgs/{org}/servers/{server}/tools/{tool}" => Org(ApproveTool);
+    ListToolboxes: GET "orgs/{org}/toolboxes" => Org(Deploy);
     GetToolbox: GET "orgs/{org}/toolboxes/{toolbox}" => Toolbox(Deploy);
     PutToolbox: PUT "orgs/{org}/toolboxes/{toolbox}" => Toolbox(Deploy);
+    PatchToolbox: PATCH "orgs/{org}/toolboxes/{toolbox}" => Toolbox(Deploy);
+    DeleteToolbox: DELETE "orgs/{org}/toolboxes/{toolbox}" => Toolbox(Deploy);
     InspectServer: POST "orgs/{org}/toolboxes/{toolbox}/servers/{server}/inspect" => Org(ApproveTool);
 
     GetPolicies: GET "orgs/{org}/policies" => Org(ReadPolicy);

@@ -5,53 +5,56 @@ use serde_json::{Value, json};
 
 use super::Desk;
 use super::problem::ApiError;
+use super::query::{Query, with_next};
 use crate::audit::Told;
 use crate::platform::{Platform, PlatformError};
-use crate::store;
+use crate::store::{self, audit::Wanted};
 
-/// `GET audit?after=<event id>&limit=<1 to 1000>&since=<ms since 1970>&decisions=true`: the trail in order, with leaf hashes; all of
-/// it, or only what holds a decision.
-pub(super) async fn page<P: Platform>(desk: &Desk<'_, P>, query: &str) -> Result<Value, ApiError> {
-    let get = |key: &str| {
-        url::form_urlencoded::parse(query.as_bytes())
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.into_owned())
-    };
-    let number = |key: &str, text: Option<String>, otherwise: i64| match text {
-        None => Ok(otherwise),
-        Some(text) => text.parse::<i64>().map_err(|_| ApiError::Malformed(format!("`{key}` is a number"))),
-    };
-    let limit = number("limit", get("limit"), 100)?.clamp(1, 1000);
-    let since = Timestamp(number("since", get("since"), 0)?);
+/// `GET audit`: a page of the trail in order, with leaf hashes; all of it, or only what holds a decision, or is about somebody or
+/// something. `since` is milliseconds since 1970; `after` an event, for whoever follows the trail.
+pub(super) async fn page<P: Platform>(desk: &Desk<'_, P>, query: Option<&str>) -> Result<Value, ApiError> {
+    let query = Query::of_list(query, &["since", "after", "decisions", "phase", "agent", "user", "method"])?;
+    let page = query.page()?;
+    let since = Timestamp(query.number("since")?.unwrap_or(0));
     // Ids begin with their time, so a time is a place in the trail.
     let since = if since.0 > 0 { EventId::mint(since, [0; 10]).to_string() } else { String::new() };
-    let after = get("after").unwrap_or_default().max(since);
-    let decisions = get("decisions").as_deref() == Some("true");
-    let rows = store::audit::page(desk.platform, &desk.org.id, &after, limit, decisions).await?;
+    let after = match query.get("after").filter(|after| !after.is_empty()) {
+        Some(after) => EventId::parse(after)?.to_string(),
+        None => String::new(),
+    };
+    let after = after.max(since).max(page.after.clone());
+    let wanted = Wanted {
+        decisions: query.word("decisions", &["true", "false"])? == Some("true"),
+        phase: query.word("phase", &["intent", "outcome", "denial", "note"])?,
+        agent: query.get("agent"),
+        user: query.get("user"),
+        method: query.get("method"),
+    };
+    let mut rows = store::audit::page(desk.platform, &desk.org.id, &wanted, (&after, page.wanted())).await?;
+    let next = page.cut(&mut rows, |row| row.id.clone());
     let events: Vec<Value> = rows
         .iter()
-        .map(|(leaf, event)| json!({ "leaf": leaf, "event": serde_json::from_str::<Value>(event).unwrap_or_default() }))
+        .map(|row| json!({ "leaf": row.leaf, "event": serde_json::from_str::<Value>(&row.event).unwrap_or_default() }))
         .collect();
-    Ok(json!({ "events": events }))
+    Ok(with_next(json!({ "events": events }), next))
 }
 
 /// `GET decisions/{event}?view=agent|owner|auditor`: why something was decided as it was, for three readers.
 pub(super) async fn why<P: Platform>(
     desk: &Desk<'_, P>,
     event: &str,
-    query: &str,
+    query: Option<&str>,
 ) -> Result<Value, ApiError> {
     let event = EventId::parse(event)?;
-    let view = url::form_urlencoded::parse(query.as_bytes())
-        .find(|(name, _)| name == "view")
-        .map_or_else(|| "owner".to_owned(), |(_, view)| view.into_owned());
+    let query = Query::read(query, &["view"])?;
+    let view = query.word("view", &["agent", "owner", "auditor"])?.unwrap_or("owner");
     let found = store::audit::event(desk.platform, &desk.org.id, &event).await?;
     let found = found.ok_or_else(|| ApiError::NotFound(format!("event `{event}`")))?;
-    match view.as_str() {
+    match view {
         // Exactly what the agent was told; it is the same for what is forbidden and for what is not there.
         "agent" => Ok(json!(Told::of(&found))),
         "auditor" => Ok(json!(found)),
-        "owner" => {
+        _ => {
             let Some(record) = &found.decision else {
                 return Ok(json!({ "event": event, "reason": found.reason, "decision": null }));
             };
@@ -64,6 +67,5 @@ pub(super) async fn why<P: Platform>(
             let explanation = policies::explain(&set, &record.request, None);
             Ok(json!({ "event": event, "decision": record.decision, "explanation": explanation }))
         }
-        _ => Err(ApiError::Malformed("`view` is agent, owner or auditor".into())),
     }
 }

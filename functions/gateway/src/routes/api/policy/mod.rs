@@ -7,49 +7,18 @@ mod publish;
 pub(super) mod shadow;
 
 use ::policies::PolicySource;
-use schemas::ids::{OrgId, Sha256Hex};
-use schemas::names::OrgName;
+use schemas::ids::Sha256Hex;
 use serde_json::{Value, json};
 
 pub(super) use self::allow::allow;
 pub(super) use self::draft::{Draft, check, retyped};
 pub(super) use self::publish::{publish, replacement, rollback};
+use super::Desk;
 use super::problem::ApiError;
-use super::{Desk, about, random};
-use crate::audit;
-use crate::identity::person::Person;
-use crate::platform::{Batch, Platform, PlatformError};
+use super::query::{Query, with_next};
+use crate::platform::Platform;
 use crate::store;
 use crate::store::policies::{Version, history as versions};
-
-/// Versions of one answer.
-const VERSIONS: i64 = 100;
-
-/// Makes an organisation, with the built-in policies only: nobody may do anything yet.
-pub(super) async fn put_org<P: Platform>(
-    platform: &P,
-    proof: &crate::identity::operator::Operator,
-    name: &OrgName,
-) -> Result<Value, ApiError> {
-    if let Some(org) = store::admin::org(platform, name).await? {
-        return Ok(json!({ "id": org.id, "name": name, "created": false }));
-    }
-    let now = platform.now();
-    let source = PolicySource::with_built_in(Vec::new());
-    let hash = source.hash();
-    let id = OrgId::mint(now, random(platform));
-    let facts = schemas::decision::OrgFacts { id: id.clone(), name: name.clone() };
-    let actor = Person::operator(proof, &facts)?.actor();
-    let about = about(&id, actor, "org.create", None);
-    let note = audit::note_statement(platform, &about, format!("organisation `{name}`"), None)?;
-    let statements =
-        vec![store::policies::add(&source, now)?, store::admin::add_org(&id, name, &hash, now), note];
-    platform.sql(Batch::write(statements)).await?;
-    let org = store::admin::org(platform, name)
-        .await?
-        .ok_or_else(|| PlatformError::Database("the organisation is not there".into()))?;
-    Ok(json!({ "id": org.id, "name": name, "created": org.id == id }))
-}
 
 /// The newest version, if anything was ever published.
 async fn newest<P: Platform>(desk: &Desk<'_, P>) -> Result<Option<Version>, ApiError> {
@@ -80,10 +49,13 @@ pub(super) async fn get<P: Platform>(desk: &Desk<'_, P>) -> Result<Value, ApiErr
     }))
 }
 
-/// The newest versions, newest first.
-pub(super) async fn history<P: Platform>(desk: &Desk<'_, P>) -> Result<Value, ApiError> {
-    let versions = versions(desk.platform, &desk.org.id, None, VERSIONS).await?;
-    Ok(json!({ "versions": versions, "live": desk.org.policy_set }))
+/// A page of versions, newest first.
+pub(super) async fn history<P: Platform>(desk: &Desk<'_, P>, query: Option<&str>) -> Result<Value, ApiError> {
+    let page = Query::of_list(query, &[])?.page()?;
+    let before = page.number()?;
+    let mut found = store::policies::before(desk.platform, &desk.org.id, before, page.wanted()).await?;
+    let next = page.cut(&mut found, |version| version.number.to_string());
+    Ok(with_next(json!({ "versions": found, "live": desk.org.policy_set }), next))
 }
 
 /// One set, whole: what its hash covers.

@@ -7,6 +7,7 @@ use schemas::ids::ProposalId;
 use serde_json::{Value, json};
 
 use super::super::problem::ApiError;
+use super::super::query::{Query, with_next};
 use super::super::{Desk, read};
 use super::draft;
 use super::publish::{keeps_a_way_back, switch, taken};
@@ -14,9 +15,16 @@ use crate::platform::Platform;
 use crate::store::policies::Words;
 use crate::store::{people, proposals};
 
-/// The newest proposals.
-pub(in crate::routes::api) async fn list<P: Platform>(desk: &Desk<'_, P>) -> Result<Value, ApiError> {
-    Ok(json!({ "proposals": proposals::list(desk.platform, &desk.org.id, None).await? }))
+/// `GET policies/proposals?state=<pending|accepted|refused>`: a page of proposals, newest first.
+pub(in crate::routes::api) async fn list<P: Platform>(
+    desk: &Desk<'_, P>,
+    query: Option<&str>,
+) -> Result<Value, ApiError> {
+    let query = Query::of_list(query, &["state"])?;
+    let (page, state) = (query.page()?, query.word("state", &["pending", "accepted", "refused"])?);
+    let mut found = proposals::list(desk.platform, &desk.org.id, state, (&page.after, page.wanted())).await?;
+    let next = page.cut(&mut found, |proposal| proposal.id.to_string());
+    Ok(with_next(json!({ "proposals": found }), next))
 }
 
 #[derive(serde::Deserialize)]
@@ -40,7 +48,7 @@ pub(in crate::routes::api) async fn decide<P: Platform>(
 ) -> Result<Value, ApiError> {
     let id = ProposalId::parse(id)?;
     let Decide { decision } = read(body)?;
-    let proposal = proposals::list(desk.platform, &desk.org.id, Some(&id)).await?.into_iter().next();
+    let proposal = proposals::find(desk.platform, &desk.org.id, &id).await?;
     let proposal = proposal.ok_or_else(|| ApiError::NotFound(format!("proposal `{id}`")))?;
     let now = desk.platform.now();
     let settled = || ApiError::Conflict(format!("proposal `{id}` does not wait any more"));

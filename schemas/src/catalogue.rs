@@ -1,0 +1,29 @@
+//! The servers that a provisioner knows how to build, for whoever chooses among them. How they are built is the provisioner's to know.
+
+/// A server of the catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Entry {
+    /// Short name, also the name of the server in a toolbox.
+    pub name: &'static str,
+    /// The image it becomes: name and version.
+    pub image: &'static str,
+    /// One line for people.
+    pub summary: &'static str,
+}
+
+/// `npm @modelcontextprotocol/server-everything`.
+pub const EVERYTHING: Entry = Entry {
+    name: "everything",
+    image: "ambit/everything:2026.8.31",
+    summary: "npm @modelcontextprotocol/server-everything: every kind of tool, prompt and resource",
+};
+
+/// `PyPI mcp-server-time`.
+pub const TIME: Entry = Entry {
+    name: "time",
+    image: "ambit/time:2026.10.19",
+    summary: "PyPI mcp-server-time: the time in any zone",
+};
+
+/// All of them.
+pub const CATALOGUE: [Entry; 2] = [EVERYTHING, TIME];
