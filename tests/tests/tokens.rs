@@ -34,9 +34,7 @@ async fn suite(host: Host) {
         operator.must(Method::PUT, &path, json!({ "state": "approved", "flags": flags })).await;
     }
     let issuer = Issuer::start().await;
-    let trust =
-        json!({ "issuer": issuer.url, "jwksUri": format!("{}/jwks", issuer.url), "algorithms": ["ES256"] });
-    operator.must(Method::PUT, "/issuers", trust).await;
+    operator.trust(&issuer.url).await;
     operator.must(Method::PUT, "/agents/chat", json!({ "oauthClient": "chat" })).await;
     operator.grant("chat", "toolbox/main").await;
     for user in ["ada", "grace"] {
