@@ -4,7 +4,7 @@ use schemas::decision::{AgentFacts, OrgFacts, UserFacts};
 use schemas::ids::{AgentId, AuthorizationId, OrgId, Timestamp, UserId};
 use schemas::names::OrgName;
 
-use super::callers::{self, Known};
+use super::callers::{Known, columns, known, roles, teams};
 use crate::platform::{Batch, Platform, PlatformError, Row, Statement};
 
 /// A refresh token that nobody used for so long is forgotten, in milliseconds: 30 days.
@@ -262,19 +262,14 @@ pub(crate) struct Candidate {
 }
 
 const CANDIDATE: &str = concat!(
-    "SELECT '', a.id, a.name, a.status, o.id, o.name, w.name, u.name, u.status, u.email, ",
-    callers::teams!("'agent:' || a.id"),
-    ", ",
-    callers::teams!("'user:' || u.id"),
-    ", ",
-    callers::roles!(),
-    ", a.clients FROM agents a JOIN orgs o ON o.id = a.org_id LEFT JOIN users w ON w.id = a.owner_id \
+    columns!("''", ", NULL, '', a.clients"),
+    " FROM agents a JOIN orgs o ON o.id = a.org_id LEFT JOIN users w ON w.id = a.owner_id \
      LEFT JOIN users u ON u.org_id = o.id AND u.id = ?2 "
 );
 
 fn candidate(row: &Row) -> Result<(Candidate, Option<UserFacts>), PlatformError> {
-    let Known { agent_id, agent, user, .. } = callers::known(row)?;
-    Ok((Candidate { id: agent_id, facts: agent, clients: super::json(row, 13)? }, user))
+    let Known { agent_id, agent, user, .. } = known(row)?;
+    Ok((Candidate { id: agent_id, facts: agent, clients: super::json(row, 15)? }, user))
 }
 
 /// The active agents of an organisation that let any client in.

@@ -98,6 +98,7 @@ macro_rules! columns {
         )
     };
 }
+pub(super) use columns;
 
 const BY_KEY: &str = concat!(
     columns!("k.id", ", k.toolbox_id, k.scopes"),
