@@ -8,11 +8,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use schemas::audit::Actor;
 use schemas::decision::{OrgFacts, Status, UserFacts};
-use schemas::ids::{ApiKeyId, SessionId, Sha256Hex};
+use schemas::ids::{ApiKeyId, AuthorizationId, SessionId, Sha256Hex};
 use schemas::names::{RoleName, UserName};
 
 use super::operator::{self, Operator};
 use super::{IdentityError, bearer};
+use crate::Gateway;
 use crate::platform::Platform;
 use crate::secret::Secret;
 
@@ -28,6 +29,13 @@ pub(crate) enum Shown {
     Operator(Operator),
     /// A person's key, by its SHA-256 in hexadecimal; the store knows whose it is.
     KeyHash(String),
+    /// A token that a person let the command line have. It is good while its authorization is, which the store knows.
+    Token {
+        /// The authorization.
+        authorization: AuthorizationId,
+        /// This one token of it.
+        jti: String,
+    },
 }
 
 /// A person who proved who they are, in one organisation.
@@ -41,11 +49,21 @@ pub(crate) struct Person {
 /// Reads what a request shows.
 ///
 /// # Errors
-/// There is nothing, or it is no key of a person and not the operator's.
-pub(crate) fn shown(platform: &impl Platform, headers: &HeaderMap) -> Result<Shown, IdentityError> {
+/// There is nothing, or it is no key of a person, no token for this API, and not the operator's key.
+pub(crate) fn shown(
+    gateway: &Gateway,
+    platform: &impl Platform,
+    headers: &HeaderMap,
+) -> Result<Shown, IdentityError> {
     let token = bearer(headers)?;
     if token.starts_with(PREFIX) {
         return Ok(Shown::KeyHash(Sha256Hex::of(token.as_bytes()).as_str().to_owned()));
+    }
+    let now = platform.now();
+    if gateway.access_tokens.is_ours(&gateway.vault, now, token) {
+        let audience = format!("{}/api/v1", gateway.settings.public_url);
+        let claims = gateway.access_tokens.verify(&gateway.vault, now, token, Some(&audience))?;
+        return Ok(Shown::Token { authorization: claims.sid, jti: claims.jti });
     }
     operator::prove_key(platform, token).map(Shown::Operator)
 }
@@ -70,6 +88,11 @@ impl Person {
     /// The person behind a key.
     pub(crate) fn with_key(key: &ApiKeyId, facts: UserFacts) -> Self {
         Self { facts, credential: format!("person-key:{key}") }
+    }
+
+    /// The person who let the command line manage for them.
+    pub(crate) fn with_authorization(authorization: &AuthorizationId, facts: UserFacts) -> Self {
+        Self { facts, credential: format!("authorization:{authorization}") }
     }
 
     /// The person behind a browser that is signed in.

@@ -1,7 +1,7 @@
 //! Teams, roles, and keys of people.
 
 use schemas::decision::{OrgFacts, Status, UserFacts};
-use schemas::ids::{AgentId, ApiKeyId, OrgId, TeamId, Timestamp, UserId};
+use schemas::ids::{AgentId, ApiKeyId, AuthorizationId, OrgId, TeamId, Timestamp, UserId};
 use schemas::names::{RoleName, TeamName};
 
 use super::callers::{names, roles, teams};
@@ -44,6 +44,26 @@ pub(crate) async fn by_key(
             let org = OrgFacts { id: row.parse(1)?, name: row.parse(2)? };
             Ok((row.parse(0)?, user(row, 3, org)?))
         })
+        .transpose()
+}
+
+/// The person who let the command line manage for them, while that and this one token of it are good.
+pub(crate) async fn by_authorization(
+    platform: &impl Platform,
+    authorization: &AuthorizationId,
+    jti: &str,
+) -> Result<Option<UserFacts>, PlatformError> {
+    const SQL: &str = concat!(
+        "SELECT o.id, o.name, ",
+        user_columns!(),
+        " FROM authorizations z JOIN users u ON u.id = z.user_id JOIN orgs o ON o.id = u.org_id \
+         WHERE z.id = ?1 AND z.agent_id IS NULL AND z.revoked_at IS NULL AND z.expires_at > ?2 \
+         AND NOT EXISTS (SELECT 1 FROM revoked_tokens r WHERE r.jti = ?3)"
+    );
+    let values = [authorization.as_str().into(), platform.now().0.into(), jti.into()];
+    let results = platform.sql(Batch::read([Statement::new(SQL, values)])).await?;
+    super::first(&results, 0)
+        .map(|row| user(row, 2, OrgFacts { id: row.parse(0)?, name: row.parse(1)? }))
         .transpose()
 }
 

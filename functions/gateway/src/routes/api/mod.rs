@@ -36,8 +36,7 @@ use ::policies::{CompiledSet, PolicySource, compile};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request, Response, header};
-use schemas::decision::{OrgFacts, ResourceFacts, ToolboxFacts, UserFacts};
-use schemas::ids::ApiKeyId;
+use schemas::decision::{OrgFacts, ResourceFacts, ToolboxFacts};
 use schemas::names::{OrgName, ToolboxName};
 use schemas::provisioner::MAX_MESSAGE_BYTES;
 
@@ -94,7 +93,7 @@ async fn handle<P: Platform>(
 /// Who asks.
 enum Asker {
     Operator(crate::identity::operator::Operator),
-    Person(ApiKeyId, UserFacts),
+    Person(Person),
 }
 
 /// Finds out who asks, and whether not too often.
@@ -110,7 +109,7 @@ async fn prove<P: Platform>(gateway: &Gateway, platform: &P, head: &Parts) -> Re
         }
         ApiError::from(error)
     };
-    match person::shown(platform, &head.headers).map_err(&failed)? {
+    match person::shown(gateway, platform, &head.headers).map_err(&failed)? {
         Shown::Operator(proof) => {
             limits.admit(now, Class::Manage, Who::One(person::OPERATOR.to_owned()))?;
             Ok(Asker::Operator(proof))
@@ -124,7 +123,16 @@ async fn prove<P: Platform>(gateway: &Gateway, platform: &P, head: &Parts) -> Re
             })?;
             limits.charge(now, Class::Manage, known);
             limits.admit(now, Class::Manage, Who::Org(person.org.id.to_string()))?;
-            Ok(Asker::Person(key, person))
+            Ok(Asker::Person(Person::with_key(&key, person)))
+        }
+        Shown::Token { authorization, jti } => {
+            let known = Who::One(authorization.to_string());
+            limits.ask(now, Class::Manage, &known)?;
+            let found = store::people::by_authorization(platform, &authorization, &jti).await?;
+            let person = found.ok_or_else(|| IdentityError::Invalid("it was revoked".to_owned()))?;
+            limits.charge(now, Class::Manage, known);
+            limits.admit(now, Class::Manage, Who::Org(person.org.id.to_string()))?;
+            Ok(Asker::Person(Person::with_authorization(&authorization, person)))
         }
     }
 }
@@ -140,13 +148,13 @@ async fn enter<'a, P: Platform>(
     let name = OrgName::parse(address.part("org"))?;
     let unknown = || ApiError::NotFound(format!("organisation `{name}`"));
     // Another organisation is told like one that doesn't exist.
-    if matches!(&asker, Asker::Person(_, person) if person.org.name != name) {
+    if matches!(&asker, Asker::Person(person) if person.facts.org.name != name) {
         return Err(unknown());
     }
     let org = store::admin::org(platform, &name).await?.ok_or_else(unknown)?;
     let facts = OrgFacts { id: org.id.clone(), name: name.clone() };
     let person = match asker {
-        Asker::Person(key, person) => Person::with_key(&key, person),
+        Asker::Person(person) => person,
         Asker::Operator(proof) => Person::operator(&proof, &facts)?,
     };
     let policies = governing(gateway, platform, &org).await?;

@@ -54,7 +54,7 @@ pub(super) async fn list(
 ) -> Result<Reply, ApiError> {
     let scope = match asker {
         Asker::Operator(_) => "",
-        Asker::Person(_, person) => person.org.id.as_str(),
+        Asker::Person(person) => person.facts.org.id.as_str(),
     };
     things::list(platform, &ORGS, scope, query).await
 }

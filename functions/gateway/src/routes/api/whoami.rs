@@ -8,7 +8,7 @@ use super::reply::Reply;
 use super::{Asker, governing};
 use crate::Gateway;
 use crate::identity::IdentityError;
-use crate::identity::person;
+use crate::identity::person::{self, Person};
 use crate::platform::Platform;
 use crate::store::admin;
 
@@ -18,7 +18,7 @@ pub(super) async fn get<P: Platform>(
     platform: &P,
     asker: &Asker,
 ) -> Result<Reply, ApiError> {
-    let Asker::Person(key, facts) = asker else {
+    let Asker::Person(Person { facts, credential }) = asker else {
         // In every organisation, with the role `owner` there: what they may is each organisation's to say.
         return Ok(json!({ "user": person::OPERATOR, "operator": true, "credential": "operator" }).into());
     };
@@ -45,7 +45,7 @@ pub(super) async fn get<P: Platform>(
         "roles": facts.roles,
         "teams": facts.teams,
         "may": may,
-        "credential": format!("person-key:{key}"),
+        "credential": credential,
     })
     .into())
 }
