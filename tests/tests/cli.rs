@@ -8,6 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tests::browser::Browser;
 use tests::fixture::Remote;
+use tests::identity_provider::IdentityProvider;
 use tests::operator::Operator;
 use tests::programs::program;
 use tests::stack::{Host, Stack, run, step};
@@ -137,6 +138,7 @@ fn an_organisation_from_a_terminal() {
         step("servers, toolboxes, tools", servers(&terminal, &remote)).await;
         step("agents and grants", agents(&terminal)).await;
         step("keys", keys(&terminal, &operator)).await;
+        step("identity providers", idps(&terminal)).await;
         step("who asks, and what they may not", rights(&terminal, &operator)).await;
         step("organisations", orgs(&terminal, &operator)).await;
     });
@@ -310,6 +312,33 @@ async fn keys(terminal: &Terminal, operator: &Operator) {
     assert!(list.starts_with("ID ") && list.lines().count() >= 3 && !list.contains(key), "{list}");
     let told = terminal.complains(1, &["key", "revoke", "key_nonsense"]);
     assert!(told.starts_with("error: "), "{told}");
+}
+
+async fn idps(terminal: &Terminal) {
+    let provider = IdentityProvider::start().await;
+    let add = [
+        "idp",
+        "add",
+        "work",
+        "--issuer",
+        provider.url(),
+        "--client-id",
+        "ambit",
+        "--client-secret-file",
+        "-",
+    ];
+    let added = terminal.run_with("a-secret\n", &[&add[..], &["--domain", "acme.test"]].concat());
+    assert!(added.status.success() && !text(&added.stdout).contains("a-secret"), "{added:?}");
+    let url = provider.url();
+    let gap = " ".repeat(url.len() - "ISSUER".len());
+    let expected = format!("NAME  ISSUER{gap}  CLIENT ID  ADMITS\nwork  {url}  ambit      known");
+    assert_eq!(terminal.shows(&["idp", "list"]), expected);
+    let set = terminal.json(&["idp", "set", "work", "--admits", "everyone"]);
+    assert_eq!((&set["admits"], &set["domains"]), (&json!("everyone"), &json!(["acme.test"])));
+    assert_eq!(set["hasClientSecret"], true, "it stays");
+    terminal.complains(2, &["idp", "set", "work", "--admits", "anybody"]);
+    assert_eq!(terminal.shows(&["idp", "delete", "work"]), "idp `work` is deleted");
+    assert_eq!(terminal.shows(&["idp", "list"]), "no identity providers");
 }
 
 async fn rights(terminal: &Terminal, operator: &Operator) {

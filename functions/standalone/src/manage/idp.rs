@@ -11,7 +11,7 @@ use super::things::IDENTITY_PROVIDERS;
 use super::work::{Work, address, given, patch};
 use crate::operate::Failure;
 
-/// Identity providers, where people of the organisation sign in (OpenID Connect).
+/// Identity providers, where people of the organisation sign in (`OpenID` Connect).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Idp {
     #[command(subcommand)]
