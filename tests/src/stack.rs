@@ -224,6 +224,7 @@ fn start_standalone(folder: &TempDir, keys: &Keys, port: u16) -> Process {
         .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
         .arg(folder.path().join("data"))
         .envs(keys.environment())
+        .env("SSL_CERT_FILE", crate::documents::trusted())
         .stderr(log(folder, "gateway.log"))
         .stdout(Stdio::null())
         .spawn()

@@ -1,5 +1,7 @@
 //! HTTP out: a pooled client. Bodies stream; dropping one cancels its request.
 
+mod trust;
+
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -45,7 +47,7 @@ where
     tcp.set_connect_timeout(Some(Duration::from_secs(5)));
     tcp.enforce_http(false);
     let https = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_webpki_roots()
+        .with_tls_config(trust::configuration())
         .https_or_http()
         .enable_http1()
         .wrap_connector(tcp);
