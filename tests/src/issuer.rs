@@ -50,7 +50,12 @@ impl Issuer {
 
     /// Signs claims.
     pub fn sign(&self, claims: &Value) -> String {
-        let header = Header { kid: Some("k1".into()), ..Header::new(Algorithm::ES256) };
+        self.sign_as(claims, "JWT")
+    }
+
+    /// Signs claims, as another type of token (`typ`).
+    pub fn sign_as(&self, claims: &Value, typ: &str) -> String {
+        let header = Header { kid: Some("k1".into()), typ: Some(typ.into()), ..Header::new(Algorithm::ES256) };
         encode(&header, claims, &self.key).unwrap()
     }
 }

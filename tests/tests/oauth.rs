@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tests::browser::Browser;
 use tests::fixture;
 use tests::mcp;
-use tests::oauth::{self, Client, REDIRECT, Told, VERIFIER, back, challenge, get, register, send};
+use tests::oauth::{Client, REDIRECT, Told, VERIFIER, back, challenge, get, register, send};
 use tests::operator::Operator;
 use tests::stack::{Host, Stack, step};
 
@@ -782,5 +782,4 @@ async fn strict(scene: &Scene) {
         .await;
     assert_eq!(told.error(), "invalid_request", "one way, not two");
     assert_eq!(confidential.redeem(&code).await.status, StatusCode::OK, "none of that used the code up");
-    let _ = oauth::REDIRECT;
 }

@@ -45,9 +45,11 @@ async fn every_client(host: Host) {
         "client_name": "A client with a document", "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none",
         "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
     });
-    let document = site.client("/client.json", metadata.clone());
+    let document = site.client("/client.json", metadata);
     let registered = operator
-        .must(Method::PUT, &format!("/clients/{}-desktop", operator.org), metadata)
+        .must(Method::PUT, "/clients/desktop", json!({
+            "name": "A client that the organisation registered", "redirectUris": [REDIRECT], "tokenEndpointAuthMethod": "none",
+        }))
         .await;
     let registered = registered["clientId"].as_str().unwrap().to_owned();
     let mut registrations = vec![

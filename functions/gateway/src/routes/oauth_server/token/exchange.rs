@@ -110,6 +110,11 @@ async fn subject<P: Platform>(ask: &Ask<'_, P>, place: &Place) -> Result<Subject
             "`subject_token_type` must be `{ACCESS_TOKEN}`, `{ID_TOKEN}` or `{JWT}`"
         )));
     }
+    // A grant that is bound to another client is no token of a person.
+    let typ = jsonwebtoken::decode_header(token).map_err(|_| bad("it is no JWT"))?.typ;
+    if typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
+        return Err(bad("its `typ` says that it is something else"));
+    }
     let issuer = &gateway.settings.public_url;
     let verified = gateway.tokens.verify(ask.platform, token, &place.org.name, issuer).await;
     match verified.map_err(|error| bad(&error.to_string()))? {
