@@ -43,6 +43,11 @@ text!(
     "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", |text| is_slug(text, 40)
 );
 text!(
+    /// An OAuth client that an organisation registers; its `client_id` is the organisation's name, a dot, and this.
+    ClientName, "client name", "1 to 40 of a-z, 0-9 and inner hyphens",
+    "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", |text| is_slug(text, 40)
+);
+text!(
     /// Where people have accounts, such as `github`.
     ProviderName, "provider name", "1 to 40 of a-z, 0-9 and inner hyphens",
     "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", |text| is_slug(text, 40)

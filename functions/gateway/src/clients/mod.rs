@@ -36,17 +36,6 @@ pub(crate) enum Kind {
     Document,
 }
 
-impl Kind {
-    /// The word in the database.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Registered => "registered",
-            Self::Dynamic => "dynamic",
-            Self::Document => "document",
-        }
-    }
-}
-
 /// A client.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {

@@ -7,13 +7,13 @@ use schemas::ids::{SessionId, Timestamp};
 use schemas::names::{RoleName, TeamName};
 
 use super::page::{Forms, message, page, see_other, unavailable};
-use super::sign_in;
-use super::visible;
+use super::{programs, sign_in, visible};
 use crate::Gateway;
 use crate::audit::{self, About};
 use crate::body::Body;
 use crate::identity::session::{Signed, no_cookie, signed};
 use crate::platform::{Batch, Platform, PlatformError};
+use crate::store::authorizations;
 use crate::store::identities::{self, IdentityProvider};
 use crate::store::sessions::{self, Listed};
 
@@ -44,7 +44,7 @@ async fn answer<P: Platform>(
             }
             Ok(response)
         }
-        (&Method::POST, ["sign-out" | "link" | "unlink"]) if !is_own(gateway, &signed, request) => {
+        (&Method::POST, ["sign-out" | "link" | "unlink" | "let-out"]) if !is_own(gateway, &signed, request) => {
             let why = "Only the buttons on your own page can be used here. Open /account again.";
             Ok(message(StatusCode::FORBIDDEN, "This was not sent by our own page", why))
         }
@@ -54,6 +54,7 @@ async fn answer<P: Platform>(
             sign_in::to_link(gateway, platform, &signed, &idp).await
         }
         (&Method::POST, ["unlink"]) => unlink(platform, &signed, request).await,
+        (&Method::POST, ["let-out"]) => let_out(platform, &signed, request).await,
         _ => Ok(message(StatusCode::NOT_FOUND, "There is nothing here", "Your own page is /account.")),
     }
 }
@@ -112,6 +113,21 @@ async fn unlink<P: Platform>(
     Ok(see_other("/account"))
 }
 
+/// A program does nothing for this person any more, from its next request on.
+async fn let_out<P: Platform>(
+    platform: &P,
+    signed: &Signed,
+    request: &Request<Bytes>,
+) -> Result<Response<Body<P::Stream>>, PlatformError> {
+    let (client, audience) =
+        (field(request, "client").unwrap_or_default(), field(request, "audience").unwrap_or_default());
+    let what = format!("`{}` let client `{client}` out at {audience}", signed.person.facts.name);
+    let note = audit::note_statement(platform, &about(signed, "authorization.end"), what, None)?;
+    let ending = programs::end(&signed.user_id, &client, &audience, platform.now());
+    platform.sql(Batch::write(ending.into_iter().chain([note]).collect::<Vec<_>>())).await?;
+    Ok(see_other("/account"))
+}
+
 /// What a person does to their own account, for the trail.
 fn about(signed: &Signed, method: &str) -> About {
     About {
@@ -130,7 +146,11 @@ async fn show<P: Platform>(
     signed: &Signed,
 ) -> Result<Response<Body<P::Stream>>, PlatformError> {
     let now = platform.now();
-    let asked = Batch::read([sessions::of_user(&signed.user_id, now), identities::of_user(&signed.user_id)]);
+    let asked = Batch::read([
+        sessions::of_user(&signed.user_id, now),
+        identities::of_user(&signed.user_id),
+        authorizations::of_user(&signed.user_id, now),
+    ]);
     let (results, providers) =
         (platform.sql(asked).await?, identities::providers(platform, &signed.person.facts.org.name).await?);
     let rows = |index: usize| results.get(index).into_iter().flatten();
@@ -138,6 +158,10 @@ async fn show<P: Platform>(
     let linked: Vec<(String, String)> = rows(1).map(identities::linked).collect::<Result<_, _>>()?;
     let facts = &signed.person.facts;
     let token = signed.form_token(&gateway.vault);
+    let programs = match results.get(2) {
+        Some(rows) => programs::list(rows, &token, |then| ago(then, now))?,
+        None => Markup::default(),
+    };
     let listed = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let body = html! {
         h1 { (visible(facts.name.as_str())) }
@@ -148,6 +172,7 @@ async fn show<P: Platform>(
             dt { "Teams" } dd { (listed(facts.teams.iter().map(TeamName::as_str).collect())) }
         }
         @if !(providers.is_empty() && linked.is_empty()) { (accounts(&providers, &linked, &token)) }
+        (programs)
         h2 { "Where you are signed in" }
         ul.list {
             @for session in &all { (one(session, signed, &token, now)) }

@@ -8,6 +8,7 @@ pub(crate) mod mcp;
 mod metadata;
 pub(crate) mod oauth_server;
 mod page;
+mod programs;
 pub(crate) mod sign_in;
 mod visible;
 

@@ -72,34 +72,68 @@ pub(crate) fn end(id: &AuthorizationId, now: Timestamp) -> Statement {
     )
 }
 
-/// Ends one of a person.
-pub(crate) fn end_of_user(id: &AuthorizationId, user: &UserId, now: Timestamp) -> Statement {
+/// Ends one of an organisation, and forgets what its person said, so that they are asked again.
+pub(crate) fn end_for_good(id: &AuthorizationId, org: &OrgId, now: Timestamp) -> [Statement; 2] {
+    [
+        Statement::new(
+            "DELETE FROM consents WHERE org_id = ?2 AND (user_id, client_id, audience) IN \
+             (SELECT user_id, client_id, audience FROM authorizations WHERE id = ?1)",
+            [id.as_str().into(), org.as_str().into()],
+        ),
+        Statement::new(
+            "UPDATE authorizations SET revoked_at = ?3 WHERE id = ?1 AND org_id = ?2 AND revoked_at IS NULL",
+            [id.as_str().into(), org.as_str().into(), now.0.into()],
+        ),
+    ]
+}
+
+/// Ends everything that a person let a client do at one place, and forgets that they said yes.
+pub(crate) fn end_of_user(user: &UserId, client: &str, audience: &str, now: Timestamp) -> [Statement; 2] {
+    let keys = || [user.as_str().into(), client.into(), audience.into()];
+    let mut ending = keys().to_vec();
+    ending.push(now.0.into());
+    [
+        Statement::new("DELETE FROM consents WHERE user_id = ?1 AND client_id = ?2 AND audience = ?3", keys()),
+        Statement::new(
+            "UPDATE authorizations SET revoked_at = ?4 WHERE user_id = ?1 AND client_id = ?2 AND audience = ?3 AND revoked_at IS NULL",
+            ending,
+        ),
+    ]
+}
+
+/// A program that a person let in, at one place.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    pub(crate) client: String,
+    /// What it calls itself.
+    pub(crate) title: Option<String>,
+    pub(crate) audience: String,
+    pub(crate) agent: Option<String>,
+    pub(crate) scopes: String,
+    /// When it was let in last.
+    pub(crate) since: Timestamp,
+}
+
+/// The statement that finds what a person let in and has not ended; its rows go to [`program`].
+pub(crate) fn of_user(user: &UserId, now: Timestamp) -> Statement {
     Statement::new(
-        "UPDATE authorizations SET revoked_at = ?3 WHERE id = ?1 AND user_id = ?2 AND revoked_at IS NULL RETURNING id",
-        [id.as_str().into(), user.as_str().into(), now.0.into()],
+        "SELECT z.client_id, json_extract(c.metadata, '$.client_name'), z.audience, a.name, z.scopes, MAX(z.created_at) \
+         FROM authorizations z LEFT JOIN oauth_clients c ON c.id = z.client_id LEFT JOIN agents a ON a.id = z.agent_id \
+         WHERE z.user_id = ?1 AND z.revoked_at IS NULL AND z.expires_at > ?2 \
+         GROUP BY z.client_id, z.audience, a.name ORDER BY 6 DESC LIMIT 200",
+        [user.as_str().into(), now.0.into()],
     )
 }
 
-/// Forgets what a person said yes to, so that they are asked again.
-pub(crate) fn forget_consent(user: &UserId, client: &str, audience: &str) -> Statement {
-    Statement::new(
-        "DELETE FROM consents WHERE user_id = ?1 AND client_id = ?2 AND audience = ?3",
-        [user.as_str().into(), client.into(), audience.into()],
-    )
-}
-
-/// What a person let clients do, and has not ended: the newest first.
-pub(crate) async fn of_user(
-    platform: &impl Platform,
-    user: &UserId,
-) -> Result<Vec<(Authorization, Timestamp)>, PlatformError> {
-    let sql = format!(
-        "SELECT {COLUMNS}, z.created_at FROM authorizations z JOIN orgs o ON o.id = z.org_id \
-         WHERE z.user_id = ?1 AND z.revoked_at IS NULL AND z.expires_at > ?2 ORDER BY z.id DESC LIMIT 200"
-    );
-    let statement = Statement::new(sql, [user.as_str().into(), platform.now().0.into()]);
-    let results = platform.sql(Batch::read([statement])).await?;
-    results.iter().flatten().map(|row| Ok((authorization(row)?, Timestamp(row.integer(WIDTH)?)))).collect()
+pub(crate) fn program(row: &Row) -> Result<Program, PlatformError> {
+    Ok(Program {
+        client: row.text(0)?.to_owned(),
+        title: row.maybe_text(1)?.map(str::to_owned),
+        audience: row.text(2)?.to_owned(),
+        agent: row.maybe_text(3)?.map(str::to_owned),
+        scopes: row.text(4)?.to_owned(),
+        since: Timestamp(row.integer(5)?),
+    })
 }
 
 /// An authorization that is still in force.

@@ -32,13 +32,6 @@ pub(crate) async fn find(platform: &impl Platform, id: &str) -> Result<Option<Cl
     super::first(&results, 0).map(client).transpose()
 }
 
-/// The clients that an organisation registered.
-pub(crate) async fn of_org(platform: &impl Platform, org: &OrgId) -> Result<Vec<Client>, PlatformError> {
-    let sql = format!("SELECT {COLUMNS} FROM oauth_clients WHERE org_id = ?1 ORDER BY id");
-    let results = platform.sql(Batch::read([Statement::new(sql, [org.as_str().into()])])).await?;
-    results.iter().flatten().map(client).collect()
-}
-
 /// Keeps a copy of a client's document.
 pub(crate) async fn keep_document(
     platform: &impl Platform,
@@ -82,25 +75,28 @@ pub(crate) fn keep_registration(id: &str, until: Timestamp) -> Statement {
     )
 }
 
-/// A client of an organisation; one of that id that somebody else has is left alone, and nothing is answered.
-pub(crate) fn put(
-    client: &Client,
-    org: &OrgId,
-    agent: Option<&AgentId>,
-    now: Timestamp,
-) -> Result<Statement, PlatformError> {
+/// A client of an organisation, whose secret stays as it is unless there is a new one. Its id begins with the organisation's name.
+pub(crate) fn put(client: &Client, org: &OrgId, now: Timestamp) -> Result<Statement, PlatformError> {
     let sql = "INSERT INTO oauth_clients (id, kind, org_id, agent_id, metadata, secret_hash, created_at) VALUES (?1, 'registered', ?2, ?3, ?4, ?5, ?6) \
          ON CONFLICT (id) DO UPDATE SET agent_id = excluded.agent_id, metadata = excluded.metadata, \
-         secret_hash = COALESCE(excluded.secret_hash, secret_hash) WHERE org_id = excluded.org_id RETURNING id";
+         secret_hash = COALESCE(excluded.secret_hash, secret_hash) WHERE org_id = excluded.org_id";
     let values = [
         client.id.as_str().into(),
         org.as_str().into(),
-        agent.map(AgentId::as_str).into(),
+        client.agent.as_ref().map(AgentId::as_str).into(),
         metadata(client)?.into(),
         client.secret_hash.clone().into(),
         now.0.into(),
     ];
     Ok(Statement::new(sql, values))
+}
+
+/// Another secret of a client of an organisation.
+pub(crate) fn put_secret(id: &str, org: &OrgId, hash: &str) -> Statement {
+    Statement::new(
+        "UPDATE oauth_clients SET secret_hash = ?3 WHERE id = ?1 AND org_id = ?2",
+        [id.into(), org.as_str().into(), hash.into()],
+    )
 }
 
 /// Takes a client of an organisation away, and with it everything that it was let do.

@@ -24,7 +24,9 @@ use crate::Gateway;
 use crate::body::Body;
 use crate::platform::Platform;
 
+pub(crate) use register::secret;
 pub(crate) use scopes::ALL as SCOPES;
+pub(crate) use token::GRANTS;
 
 /// What there is at the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use crate::body::Body;
 use crate::clients::{Client, Kind, Metadata};
 use crate::egress;
 use crate::platform::Platform;
+use crate::secret::Secret;
 use crate::store;
 
 /// The largest registration, in bytes.
@@ -75,7 +76,7 @@ pub(super) async fn serve<P: Platform>(
         kind: Kind::Dynamic,
         org: None,
         agent: None,
-        secret_hash: secret.as_ref().map(|secret| Sha256Hex::of(secret.as_bytes()).as_str().to_owned()),
+        secret_hash: secret.as_ref().map(|secret| Sha256Hex::of(secret.expose().as_bytes()).as_str().to_owned()),
         metadata,
     };
     if !store::clients::register(platform, &client, now, now.plus(UNUSED), MOST).await? {
@@ -91,7 +92,7 @@ pub(super) async fn serve<P: Platform>(
         members.entry("grant_types").or_insert_with(|| json!(["authorization_code", "refresh_token"]));
         members.entry("response_types").or_insert_with(|| json!(["code"]));
         if let Some(secret) = secret {
-            members.insert("client_secret".to_owned(), secret.into());
+            members.insert("client_secret".to_owned(), secret.expose().into());
             // It does not expire by itself; the registration does, if nobody lets the client in.
             members.insert("client_secret_expires_at".to_owned(), json!(0));
         }
@@ -100,8 +101,8 @@ pub(super) async fn serve<P: Platform>(
 }
 
 /// A client's secret, for whoever keeps only its hash: `ambit_cs_` and 256 random bits.
-pub(crate) fn secret<P: Platform>(platform: &P) -> String {
+pub(crate) fn secret(platform: &impl Platform) -> Secret {
     let mut bytes = [0; 32];
     platform.fill_random(&mut bytes);
-    format!("ambit_cs_{}", URL_SAFE_NO_PAD.encode(bytes))
+    Secret::new(format!("ambit_cs_{}", URL_SAFE_NO_PAD.encode(bytes)))
 }

@@ -23,7 +23,7 @@ const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// The grants that are served.
-pub(super) const GRANTS: [&str; 5] =
+pub(crate) const GRANTS: [&str; 5] =
     ["authorization_code", "refresh_token", "client_credentials", TOKEN_EXCHANGE, JWT_BEARER];
 
 /// A request to the token endpoint, its client proved.
