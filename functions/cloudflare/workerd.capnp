@@ -45,6 +45,8 @@ const ambit :Workerd.Worker = (
     (name = "AMBIT_ORIGINS", fromEnvironment = "AMBIT_ORIGINS"),
     (name = "AMBIT_RATES", fromEnvironment = "AMBIT_RATES"),
     (name = "AMBIT_QUOTA", fromEnvironment = "AMBIT_QUOTA"),
+    (name = "AMBIT_REGISTRATION", fromEnvironment = "AMBIT_REGISTRATION"),
+    (name = "AMBIT_SIGNING_GENERATION", fromEnvironment = "AMBIT_SIGNING_GENERATION"),
     (name = "AMBIT_ROOT_KEY", fromEnvironment = "AMBIT_ROOT_KEY"),
     (name = "AMBIT_OPERATOR_KEY", fromEnvironment = "AMBIT_OPERATOR_KEY"),
     (name = "AMBIT_PROVISIONER_KEY", fromEnvironment = "AMBIT_PROVISIONER_KEY"),

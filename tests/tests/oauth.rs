@@ -5,8 +5,10 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tests::browser::Browser;
+use tests::door::Door;
 use tests::fixture;
 use tests::mcp;
+use tests::memory::{Memory, Moment};
 use tests::oauth::{Client, REDIRECT, Told, VERIFIER, back, challenge, get, register, send};
 use tests::operator::Operator;
 use tests::stack::{Host, Stack, step};
@@ -47,6 +49,11 @@ async fn suite(host: Host) {
     step("clients that register themselves", registrations(&scene)).await;
     step("names that would deceive", names(&scene)).await;
     step("endpoints are strict", strict(&scene)).await;
+    step("what a person let in, and lets out", own_page(&scene)).await;
+    if let Door::Memory(memory) = &scene.stack.door {
+        step("every step of a refresh failing", faults(&scene, memory)).await;
+    }
+    step("no secret is kept or told", canaries(&scene)).await;
 }
 
 impl Scene {
@@ -591,7 +598,7 @@ async fn audiences(scene: &Scene) {
     for (what, token) in forged {
         assert_eq!(scene.status(&token).await, StatusCode::UNAUTHORIZED, "{what}");
     }
-    if let tests::door::Door::Memory(memory) = &scene.stack.door {
+    if let Door::Memory(memory) = &scene.stack.door {
         memory.platform.advance(Duration::from_secs(10 * 60));
         assert_eq!(scene.status(token).await, StatusCode::UNAUTHORIZED, "expired");
     }
@@ -707,7 +714,7 @@ async fn registrations(scene: &Scene) {
     }
     let large = json!({ "redirect_uris": ["https://app.example/cb"], "client_name": "x".repeat(6000) });
     assert_eq!(register(door, &large).await.status, StatusCode::PAYLOAD_TOO_LARGE);
-    if let tests::door::Door::Memory(memory) = door {
+    if let Door::Memory(memory) = door {
         let client = Client::registered(door).await;
         memory.platform.advance(Duration::from_secs(25 * 60 * 60));
         let mut browser = scene.person("ann").await;
@@ -782,4 +789,99 @@ async fn strict(scene: &Scene) {
         .await;
     assert_eq!(told.error(), "invalid_request", "one way, not two");
     assert_eq!(confidential.redeem(&code).await.status, StatusCode::OK, "none of that used the code up");
+}
+
+async fn own_page(scene: &Scene) {
+    let mut browser = scene.person("kim").await;
+    let (client, told) = scene.let_in(&mut browser).await;
+    let page = browser.open("/account").await;
+    assert!(page.text().contains("Test client acts for you as assistant"), "{}", page.text());
+    let form = page.form("Let out", &[]).unwrap();
+    let forged = tests::browser::Form {
+        fields: form.fields.iter().filter(|(name, _)| name != "token").cloned().collect(),
+        ..form.clone()
+    };
+    assert_eq!(browser.send(&forged, Some(&page.url)).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(scene.status(told.token()).await, StatusCode::OK);
+    let page = browser.press(&page, "Let out", &[]).await;
+    assert!(!page.text().contains("Test client"), "{}", page.text());
+    assert_eq!(scene.status(told.token()).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(client.refresh(told.text("refresh_token")).await.error(), "invalid_grant");
+}
+
+/// Whatever fails, and whether or not it took effect: the client is told to try again, and can.
+async fn faults(scene: &Scene, memory: &Memory) {
+    let mut browser = scene.person("ann").await;
+    let (client, told) = scene.let_in(&mut browser).await;
+    let mut token = told.text("refresh_token").to_owned();
+    memory.platform.fail(None);
+    token = client.refresh(&token).await.text("refresh_token").to_owned();
+    let steps = memory.platform.asked().len();
+    assert!(steps >= 3, "{steps}");
+    for at in 0..steps {
+        for moment in [Moment::Before, Moment::After] {
+            memory.platform.fail(Some((at, moment)));
+            let failed = client.refresh(&token).await;
+            memory.platform.fail(None);
+            assert_eq!((failed.status, failed.error()), (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"), "{at} {moment:?}");
+            let told = client.refresh(&token).await;
+            assert_eq!(told.status, StatusCode::OK, "{at} {moment:?}: {}", told.body);
+            assert_eq!(scene.status(told.token()).await, StatusCode::OK);
+            told.text("refresh_token").clone_into(&mut token);
+        }
+    }
+}
+
+/// Row 34: canaries. Whatever a client or a browser holds is in no file of the deployment: not in the database, not in a log.
+async fn canaries(scene: &Scene) {
+    let registered = register(&scene.stack.door, &json!({ "redirect_uris": [REDIRECT] })).await;
+    let client = Client {
+        door: scene.stack.door.clone(),
+        id: registered.text("client_id").to_owned(),
+        secret: Some(registered.text("client_secret").to_owned()),
+        redirect_uri: REDIRECT.into(),
+    };
+    scene.operator.must(Method::PUT, "/users/zoe", json!({})).await;
+    let link = scene.operator.must(Method::POST, "/users/zoe/links", json!({})).await;
+    let link = link["url"].as_str().unwrap();
+    let mut browser = Browser::new(&scene.stack.door);
+    let page = browser.open(link).await;
+    browser.press(&page, "Sign in", &[]).await;
+    let code = client.code(&mut browser, &scene.resource).await;
+    let told = client.redeem(&code).await;
+    assert_eq!(scene.status(told.token()).await, StatusCode::OK);
+    let refused = client.refresh("ambit_rt_wrong").await;
+    assert_eq!(refused.error(), "invalid_grant");
+    let signature = told.token().rsplit('.').next().unwrap();
+    let secrets = [
+        link.rsplit('/').next().unwrap(),
+        browser.cookie("__Host-ambit").unwrap(),
+        client.secret.as_deref().unwrap(),
+        &code,
+        signature,
+        told.text("refresh_token"),
+    ];
+    let files = files(scene.stack.folder());
+    assert!(!files.is_empty() || matches!(scene.stack.door, Door::Memory(_)));
+    for (path, bytes) in files {
+        for secret in secrets {
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "`{secret}` stands in {}", path.display());
+        }
+    }
+    let trail = serde_json::to_string(&scene.operator.trail().await).unwrap();
+    assert!(secrets.iter().all(|secret| !trail.contains(secret)));
+}
+
+fn files(folder: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if let Ok(bytes) = std::fs::read(&path) {
+            found.push((path, bytes));
+        }
+    }
+    found
 }

@@ -64,6 +64,12 @@ pub(crate) struct Serve {
     /// A proxy stands before this: take the client's address from the last entry of X-Forwarded-For.
     #[arg(long, env = "AMBIT_TRUST_FORWARDED")]
     pub(crate) trust_forwarded: bool,
+    /// Whether OAuth clients may register themselves (RFC 7591): `on` or `off`. Clients with a metadata document need not.
+    #[arg(long, default_value = "on", value_parser = ["on", "off"], env = "AMBIT_REGISTRATION")]
+    pub(crate) registration: String,
+    /// Raise it to replace the keys that sign access tokens, after a leak: all tokens that are out are refused at once.
+    #[arg(long, default_value_t = 0, env = "AMBIT_SIGNING_GENERATION")]
+    pub(crate) signing_generation: u32,
 }
 
 #[derive(Debug, clap::Args)]

@@ -27,7 +27,8 @@ pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
         .provisioner(options.provisioner_url.clone())
         .origins(options.origins.clone())
         .limits(Duration::from_secs(options.call_limit), Duration::from_mins(10))
-        .bounds(options.rates.clone(), options.quota);
+        .bounds(options.rates.clone(), options.quota)
+        .authorization_server(options.registration == "on", options.signing_generation);
     migrate_up(&settings, &database, &secrets)?;
     first_start(&settings, &database, &secrets, &options.org)?;
     let (stop, stopped) = watch::channel(false);
