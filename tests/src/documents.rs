@@ -24,7 +24,8 @@ pub struct Document {
 impl Document {
     /// A document that is as it should be.
     pub fn json(body: &serde_json::Value) -> Self {
-        let headers = vec!["content-type: application/json".to_owned(), "cache-control: max-age=3600".to_owned()];
+        let headers =
+            vec!["content-type: application/json".to_owned(), "cache-control: max-age=3600".to_owned()];
         Self { status: "200 OK".to_owned(), headers, body: body.to_string() }
     }
 }
@@ -70,7 +71,8 @@ impl Site {
     /// Starts one on loopback, by HTTPS.
     pub fn start() -> Self {
         let key = KeyPair::generate().unwrap();
-        let parameters = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let parameters =
+            CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         let certificate = parameters.signed_by(&key, &authority().issuer).unwrap();
         let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let config = ServerConfig::builder()
@@ -131,8 +133,16 @@ impl Site {
         let path = head.split(' ').nth(1)?.to_owned();
         self.asked.lock().unwrap().push(path.clone());
         let found = self.documents.lock().unwrap().get(&path).cloned();
-        let document = found.unwrap_or(Document { status: "404 Not Found".into(), headers: Vec::new(), body: String::new() });
-        let mut answer = format!("HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: {}\r\n", document.status, document.body.len());
+        let document = found.unwrap_or(Document {
+            status: "404 Not Found".into(),
+            headers: Vec::new(),
+            body: String::new(),
+        });
+        let mut answer = format!(
+            "HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: {}\r\n",
+            document.status,
+            document.body.len()
+        );
         for header in &document.headers {
             answer.push_str(header);
             answer.push_str("\r\n");

@@ -55,7 +55,8 @@ impl Issuer {
 
     /// Signs claims, as another type of token (`typ`).
     pub fn sign_as(&self, claims: &Value, typ: &str) -> String {
-        let header = Header { kid: Some("k1".into()), typ: Some(typ.into()), ..Header::new(Algorithm::ES256) };
+        let header =
+            Header { kid: Some("k1".into()), typ: Some(typ.into()), ..Header::new(Algorithm::ES256) };
         encode(&header, claims, &self.key).unwrap()
     }
 }

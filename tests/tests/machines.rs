@@ -41,8 +41,7 @@ async fn suite(host: Host) {
         operator.grant(agent, "toolbox/main").await;
     }
     let issuer = Issuer::start().await;
-    let trusted = json!({ "issuer": issuer.url, "jwksUri": format!("{}/jwks", issuer.url), "algorithms": ["ES256"] });
-    operator.must(Method::PUT, "/issuers", trusted).await;
+    operator.trust(&issuer.url).await;
     let resource = format!("{}/mcp/{}/main", stack.door.url(), operator.org);
     let scene = Scene { stack, operator, resource, issuer };
 
@@ -102,11 +101,12 @@ async fn registered(operator: &Operator, name: &str, body: Value) -> Client {
 fn claims(token: &str) -> Value {
     use base64::Engine as _;
     let payload = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+    serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap())
+        .unwrap()
 }
 
 async fn client_credentials(scene: &Scene) {
-    let body = json!({ "name": "Nightly", "agent": "batch", "grantTypes": ["client_credentials"] });
+    let body = json!({ "title": "Nightly", "agent": "batch", "grantTypes": ["client_credentials"] });
     let client = scene.client("nightly", body.clone()).await;
     assert_eq!(client.id, format!("{}.nightly", scene.operator.org));
     assert!(client.secret.as_ref().unwrap().starts_with("ambit_cs_"));
@@ -119,12 +119,17 @@ async fn client_credentials(scene: &Scene) {
     assert!(claims.get("act").is_none() && claims.get("user").is_none());
     // The secret in the body is another method than the one it is registered with.
     let posted = Client { secret: None, ..client.clone() };
-    let in_body = [grant, ("resource", &scene.resource), ("client_secret", client.secret.as_deref().unwrap())];
+    let in_body =
+        [grant, ("resource", &scene.resource), ("client_secret", client.secret.as_deref().unwrap())];
     assert_eq!(posted.token(&in_body).await.error(), "invalid_client");
     for (what, fields, error) in [
         ("no resource", vec![grant], "invalid_target"),
         ("another host", vec![grant, ("resource", "https://evil.example/mcp/a/b")], "invalid_target"),
-        ("the API", vec![grant, ("resource", &format!("{}/api/v1", scene.stack.door.url()))], "invalid_target"),
+        (
+            "the API",
+            vec![grant, ("resource", &format!("{}/api/v1", scene.stack.door.url()))],
+            "invalid_target",
+        ),
     ] {
         assert_eq!(client.token(&fields).await.error(), error, "{what}");
     }
@@ -175,7 +180,7 @@ fn now() -> u64 {
 async fn private_key_jwt(scene: &Scene) {
     let (key, jwk) = key_pair();
     let body = json!({
-        "name": "Signer", "agent": "batch", "grantTypes": ["client_credentials"],
+        "title": "Signer", "agent": "batch", "grantTypes": ["client_credentials"],
         "tokenEndpointAuthMethod": "private_key_jwt", "jwks": { "keys": [jwk] },
     });
     let client = scene.client("signer", body).await;
@@ -228,18 +233,30 @@ async fn private_key_jwt(scene: &Scene) {
         ("nonsense", "a.b.c".to_owned()),
     ] {
         let told = ask(assertion).await;
-        assert_eq!((told.status, told.error()), (StatusCode::UNAUTHORIZED, "invalid_client"), "{what}: {}", told.body);
+        assert_eq!(
+            (told.status, told.error()),
+            (StatusCode::UNAUTHORIZED, "invalid_client"),
+            "{what}: {}",
+            told.body
+        );
     }
 }
 
 async fn workload(scene: &Scene) {
-    let nobody = Client { door: scene.stack.door.clone(), id: String::new(), secret: None, redirect_uri: String::new() };
+    let nobody = Client {
+        door: scene.stack.door.clone(),
+        id: String::new(),
+        secret: None,
+        redirect_uri: String::new(),
+    };
     let issuer = scene.stack.door.url();
     let subject = "repo:acme/app:ref:refs/heads/main";
     let mut job = scene.issuer.claims(subject, issuer);
     job.as_object_mut().unwrap().remove("client_id");
     let ask = async |assertion: &str| {
-        nobody.token(&[("grant_type", JWT_BEARER), ("assertion", assertion), ("resource", &scene.resource)]).await
+        nobody
+            .token(&[("grant_type", JWT_BEARER), ("assertion", assertion), ("resource", &scene.resource)])
+            .await
     };
     let told = ask(&scene.issuer.sign(&job)).await;
     scene.echo(told.token()).await;
@@ -263,7 +280,8 @@ async fn workload(scene: &Scene) {
 async fn exchange(scene: &Scene) {
     let mut browser = scene.person("ann").await;
     let of_ann = scene.token_of(&mut browser).await;
-    let body = json!({ "name": "Deputy", "agent": "deputy", "grantTypes": [EXCHANGE, "client_credentials"] });
+    let body =
+        json!({ "title": "Deputy", "agent": "deputy", "grantTypes": [EXCHANGE, "client_credentials"] });
     let deputy = scene.client("deputy", body).await;
     let ask = async |token: &str, more: &[(&str, &str)]| {
         let mut fields = vec![
@@ -283,7 +301,8 @@ async fn exchange(scene: &Scene) {
     assert_eq!(outer["act"]["sub"], outer["agent"], "by deputy");
     assert_eq!(outer["act"]["act"]["sub"], inner["agent"], "which assistant asked");
     let trail = scene.operator.trail().await;
-    let call = trail.iter().rfind(|event| event["method"] == "tools/call" && event["phase"] == "intent").unwrap();
+    let call =
+        trail.iter().rfind(|event| event["method"] == "tools/call" && event["phase"] == "intent").unwrap();
     assert_eq!((&call["actor"]["agent"], &call["actor"]["user"]), (&json!("deputy"), &json!("ann")));
 
     // It never grows.
@@ -294,7 +313,12 @@ async fn exchange(scene: &Scene) {
     assert_eq!(ask(of_ann.text("refresh_token"), &[]).await.error(), "invalid_request");
     let own = deputy.token(&[("grant_type", "client_credentials"), ("resource", &scene.resource)]).await;
     assert_eq!(ask(own.token(), &[]).await.error(), "invalid_request");
-    assert_eq!(ask(of_ann.token(), &[("requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token")]).await.error(), "invalid_request");
+    assert_eq!(
+        ask(of_ann.token(), &[("requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token")])
+            .await
+            .error(),
+        "invalid_request"
+    );
     // By the word of the organisation's issuer.
     let id_token = scene.issuer.sign(&scene.issuer.claims("ann", scene.stack.door.url()));
     let fields = [
@@ -315,18 +339,24 @@ async fn exchange(scene: &Scene) {
     assert_eq!(ask(of_ann.token(), &[]).await.error(), "invalid_grant");
     assert_eq!(scene.status(told.token()).await, StatusCode::UNAUTHORIZED, "those that are out stop too");
     let trail = scene.operator.trail().await;
-    let denied = trail.iter().rfind(|event| event["phase"] == "denial" && event["method"] == "token.issue").unwrap();
+    let denied =
+        trail.iter().rfind(|event| event["phase"] == "denial" && event["method"] == "token.issue").unwrap();
     assert_eq!(denied["decision"]["decision"], "deny", "{denied}");
     scene.operator.publish("").await;
     // A client that is no agent acts for nobody.
-    let plain = scene.client("plain", json!({ "name": "Plain", "redirectUris": [REDIRECT], "grantTypes": ["authorization_code", EXCHANGE] })).await;
-    let fields = [("grant_type", EXCHANGE), ("subject_token", of_ann.token()), ("subject_token_type", ACCESS_TOKEN), ("resource", scene.resource.as_str())];
+    let plain = scene.client("plain", json!({ "title": "Plain", "redirectUris": [REDIRECT], "grantTypes": ["authorization_code", EXCHANGE] })).await;
+    let fields = [
+        ("grant_type", EXCHANGE),
+        ("subject_token", of_ann.token()),
+        ("subject_token_type", ACCESS_TOKEN),
+        ("resource", scene.resource.as_str()),
+    ];
     assert_eq!(plain.token(&fields).await.error(), "unauthorized_client");
 }
 
 async fn id_jag(scene: &Scene) {
     scene.person("ann").await;
-    let client = scene.client("desktop", json!({ "name": "Desktop", "grantTypes": [JWT_BEARER] })).await;
+    let client = scene.client("desktop", json!({ "title": "Desktop", "grantTypes": [JWT_BEARER] })).await;
     let issuer = scene.stack.door.url();
     let sign = |claims: &Value, typ: &str| scene.issuer.sign_as(claims, typ);
     let good = |jti: &str| {
@@ -337,7 +367,8 @@ async fn id_jag(scene: &Scene) {
         claims["jti"] = json!(jti);
         claims
     };
-    let ask = async |assertion: &str| client.token(&[("grant_type", JWT_BEARER), ("assertion", assertion)]).await;
+    let ask =
+        async |assertion: &str| client.token(&[("grant_type", JWT_BEARER), ("assertion", assertion)]).await;
     let jag = "oauth-id-jag+jwt";
     let assertion = sign(&good("one"), jag);
     let told = ask(&assertion).await;
@@ -365,7 +396,9 @@ async fn id_jag(scene: &Scene) {
 async fn introspection(scene: &Scene) {
     let mut browser = scene.person("ann").await;
     let token = scene.token_of(&mut browser).await;
-    let server = scene.client("inner", json!({ "name": "Inner", "agent": "batch", "grantTypes": ["client_credentials"] })).await;
+    let server = scene
+        .client("inner", json!({ "title": "Inner", "agent": "batch", "grantTypes": ["client_credentials"] }))
+        .await;
     let told = server.post("/introspect", &[("token", token.token())]).await;
     assert_eq!((told.body["active"].as_bool(), told.text("aud")), (Some(true), scene.resource.as_str()));
     for token in ["nonsense", token.text("refresh_token")] {
@@ -375,7 +408,12 @@ async fn introspection(scene: &Scene) {
     assert_eq!(stranger.post("/introspect", &[("token", token.token())]).await.status, StatusCode::FORBIDDEN);
     let neighbour = scene.stack.organisation().await;
     neighbour.must(Method::PUT, "/agents/batch", json!({})).await;
-    let other = registered(&neighbour, "inner", json!({ "name": "Inner", "agent": "batch", "grantTypes": ["client_credentials"] })).await;
+    let other = registered(
+        &neighbour,
+        "inner",
+        json!({ "title": "Inner", "agent": "batch", "grantTypes": ["client_credentials"] }),
+    )
+    .await;
     assert_eq!(other.post("/introspect", &[("token", token.token())]).await.body, json!({ "active": false }));
 }
 
@@ -384,7 +422,12 @@ async fn documents(scene: &Scene) {
     let site = Site::plain();
     let mut browser = scene.person("ann").await;
     let good = json!({ "client_name": "By document", "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none" });
-    let client = |id: String| Client { door: scene.stack.door.clone(), id, secret: None, redirect_uri: REDIRECT.into() };
+    let client = |id: String| Client {
+        door: scene.stack.door.clone(),
+        id,
+        secret: None,
+        redirect_uri: REDIRECT.into(),
+    };
     let by_document = client(site.client("/client.json", good.clone()));
     let page = by_document.asked(&mut browser, &scene.resource).await;
     assert!(page.text().contains("By document") && page.text().contains(&by_document.id), "{}", page.text());
@@ -406,11 +449,30 @@ async fn documents(scene: &Scene) {
         ("/other-id", Document::json(&with("client_id", json!("https://evil.example/client.json")))),
         ("/no-id", Document::json(&good)),
         ("/secret", Document::json(&named("/secret", with("client_secret", json!("x"))))),
-        ("/shared", Document::json(&named("/shared", with("token_endpoint_auth_method", json!("client_secret_basic"))))),
+        (
+            "/shared",
+            Document::json(&named(
+                "/shared",
+                with("token_endpoint_auth_method", json!("client_secret_basic")),
+            )),
+        ),
         ("/script", Document::json(&named("/script", with("redirect_uris", json!(["javascript://x/%0a"]))))),
         ("/nameless", Document::json(&named("/nameless", with("client_name", Value::Null)))),
-        ("/text", Document { headers: vec!["content-type: text/html".into()], ..Document::json(&named("/text", good.clone())) }),
-        ("/moved", Document { status: "302 Found".into(), headers: vec![format!("location: {}", by_document.id)], body: String::new() }),
+        (
+            "/text",
+            Document {
+                headers: vec!["content-type: text/html".into()],
+                ..Document::json(&named("/text", good.clone()))
+            },
+        ),
+        (
+            "/moved",
+            Document {
+                status: "302 Found".into(),
+                headers: vec![format!("location: {}", by_document.id)],
+                body: String::new(),
+            },
+        ),
         ("/large", Document::json(&named("/large", with("padding", json!("x".repeat(6000)))))),
         ("/broken", Document { headers: json_type.clone(), ..Document::json(&json!("no object")) }),
         ("/gone", Document { status: "404 Not Found".into(), headers: json_type.clone(), body: "{}".into() }),
@@ -420,9 +482,18 @@ async fn documents(scene: &Scene) {
         assert_eq!(page.status, StatusCode::BAD_REQUEST, "{path}: {}", page.text());
     }
     for inside in [
-        "https://169.254.169.254/latest/meta-data/client.json", "https://[::ffff:10.0.0.1]/c.json", "https://0x7f.1/c.json",
-        "https://metadata.google.internal/c.json", "https://localhost.:8443/c.json", "https://intranet/c.json", "https://a.example:8443/c.json",
-        "https://user@a.example/c.json", "http://a.example/c.json", "ftp://a.example/c.json", "https://a.example/", "file:///etc/passwd",
+        "https://169.254.169.254/latest/meta-data/client.json",
+        "https://[::ffff:10.0.0.1]/c.json",
+        "https://0x7f.1/c.json",
+        "https://metadata.google.internal/c.json",
+        "https://localhost.:8443/c.json",
+        "https://intranet/c.json",
+        "https://a.example:8443/c.json",
+        "https://user@a.example/c.json",
+        "http://a.example/c.json",
+        "ftp://a.example/c.json",
+        "https://a.example/",
+        "file:///etc/passwd",
     ] {
         let page = client(inside.to_owned()).asked(&mut browser, &scene.resource).await;
         assert_eq!(page.status, StatusCode::BAD_REQUEST, "{inside}");
@@ -434,8 +505,11 @@ async fn neighbours(scene: &Scene) {
     neighbour.toolbox("main", &[]).await;
     neighbour.must(Method::PUT, "/agents/batch", json!({ "clients": ["*"] })).await;
     let theirs = format!("{}/mcp/{}/main", scene.stack.door.url(), neighbour.org);
-    let ours = scene.client("ours", json!({ "name": "Ours", "agent": "batch", "redirectUris": [REDIRECT], "grantTypes": ["authorization_code", "client_credentials"] })).await;
-    assert_eq!(ours.token(&[("grant_type", "client_credentials"), ("resource", &theirs)]).await.error(), "invalid_target");
+    let ours = scene.client("ours", json!({ "title": "Ours", "agent": "batch", "redirectUris": [REDIRECT], "grantTypes": ["authorization_code", "client_credentials"] })).await;
+    assert_eq!(
+        ours.token(&[("grant_type", "client_credentials"), ("resource", &theirs)]).await.error(),
+        "invalid_target"
+    );
     // A client that one organisation registered is let in nowhere else, whatever an agent there lets in.
     neighbour.must(Method::PUT, "/users/bob", json!({})).await;
     let link = neighbour.must(Method::POST, "/users/bob/links", json!({})).await;

@@ -823,7 +823,11 @@ async fn faults(scene: &Scene, memory: &Memory) {
             memory.platform.fail(Some((at, moment)));
             let failed = client.refresh(&token).await;
             memory.platform.fail(None);
-            assert_eq!((failed.status, failed.error()), (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"), "{at} {moment:?}");
+            assert_eq!(
+                (failed.status, failed.error()),
+                (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
+                "{at} {moment:?}"
+            );
             let told = client.refresh(&token).await;
             assert_eq!(told.status, StatusCode::OK, "{at} {moment:?}: {}", told.body);
             assert_eq!(scene.status(told.token()).await, StatusCode::OK);

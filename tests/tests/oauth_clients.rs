@@ -48,13 +48,16 @@ async fn every_client(host: Host) {
     let document = site.client("/client.json", metadata);
     let registered = operator
         .must(Method::PUT, "/clients/desktop", json!({
-            "name": "A client that the organisation registered", "redirectUris": [REDIRECT], "tokenEndpointAuthMethod": "none",
+            "title": "A client that the organisation registered", "redirectUris": [REDIRECT], "tokenEndpointAuthMethod": "none",
         }))
         .await;
     let registered = registered["clientId"].as_str().unwrap().to_owned();
     let mut registrations = vec![
         ("dynamic", json!({})),
-        ("clientInformation", json!({ "clientInformation": { "client_id": registered, "token_endpoint_auth_method": "none" } })),
+        (
+            "clientInformation",
+            json!({ "clientInformation": { "client_id": registered, "token_endpoint_auth_method": "none" } }),
+        ),
     ];
     // On workerd a Worker trusts the authorities of browsers only; what it does with documents is shown without TLS elsewhere.
     if host == Host::Standalone {
@@ -62,7 +65,9 @@ async fn every_client(host: Host) {
     }
     for (mode, registration) in &registrations {
         let arguments = json!({ "url": url, "cookie": cookie, "registration": registration }).to_string();
-        for output in [node("clients/oauth-ts-v2.mjs", &[&arguments]), python("clients/oauth.py", &[&arguments])] {
+        for output in
+            [node("clients/oauth-ts-v2.mjs", &[&arguments]), python("clients/oauth.py", &[&arguments])]
+        {
             assert_eq!(told(&output), *mode);
         }
         let mut request = AuthorizationRequest::new(REDIRECT).with_client_name("rmcp");
@@ -126,7 +131,8 @@ async fn rmcp(url: &str, browser: &mut Browser, request: AuthorizationRequest) {
     };
     let client = serve_client_with_lifecycle(ClientConfig::default(), transport, lifecycle).await.unwrap();
     let arguments = json!({ "text": "hello from outside" }).as_object().unwrap().clone();
-    let result = client.call_tool(CallToolRequestParams::new("echo").with_arguments(arguments)).await.unwrap();
+    let result =
+        client.call_tool(CallToolRequestParams::new("echo").with_arguments(arguments)).await.unwrap();
     assert_eq!(serde_json::to_value(&result).unwrap()["content"][0]["text"], "hello from outside");
     client.cancel().await.unwrap();
 }

@@ -61,15 +61,17 @@ fn settings(edge: &Edge) -> Result<Settings, BadSettings> {
     let settings =
         Settings::new(&public_url)?.provisioner(variable("AMBIT_PROVISIONER_URL")).origins(origins);
     let generation = match variable("AMBIT_SIGNING_GENERATION").filter(|number| !number.is_empty()) {
-        Some(number) => {
-            number.parse().map_err(|_| wrong("AMBIT_SIGNING_GENERATION", format!("`{number}` is no number")))?
-        }
+        Some(number) => number
+            .parse()
+            .map_err(|_| wrong("AMBIT_SIGNING_GENERATION", format!("`{number}` is no number")))?,
         None => 0,
     };
     let registration = match variable("AMBIT_REGISTRATION").as_deref() {
         None | Some("" | "on") => true,
         Some("off") => false,
-        Some(other) => return Err(wrong("AMBIT_REGISTRATION", format!("`{other}` is neither `on` nor `off`"))),
+        Some(other) => {
+            return Err(wrong("AMBIT_REGISTRATION", format!("`{other}` is neither `on` nor `off`")));
+        }
     };
     Ok(settings.bounds(rates, quota).authorization_server(registration, generation))
 }

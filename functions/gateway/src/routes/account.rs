@@ -44,7 +44,9 @@ async fn answer<P: Platform>(
             }
             Ok(response)
         }
-        (&Method::POST, ["sign-out" | "link" | "unlink" | "let-out"]) if !is_own(gateway, &signed, request) => {
+        (&Method::POST, ["sign-out" | "link" | "unlink" | "let-out"])
+            if !is_own(gateway, &signed, request) =>
+        {
             let why = "Only the buttons on your own page can be used here. Open /account again.";
             Ok(message(StatusCode::FORBIDDEN, "This was not sent by our own page", why))
         }

@@ -9,7 +9,11 @@ use crate::platform::{PlatformError, Rows, Statement};
 use crate::store::authorizations::{Program, program};
 
 /// The list, if there is anything in it. `ago` tells a time.
-pub(super) fn list(rows: &Rows, token: &str, ago: impl Fn(Timestamp) -> String) -> Result<Markup, PlatformError> {
+pub(super) fn list(
+    rows: &Rows,
+    token: &str,
+    ago: impl Fn(Timestamp) -> String,
+) -> Result<Markup, PlatformError> {
     let programs: Vec<Program> = rows.iter().map(program).collect::<Result<_, _>>()?;
     Ok(html! {
         @if !programs.is_empty() {
@@ -56,6 +60,11 @@ fn how_far(scopes: &str) -> &'static str {
 }
 
 /// What ends one of them.
-pub(super) fn end(user: &schemas::ids::UserId, client: &str, audience: &str, now: Timestamp) -> [Statement; 2] {
+pub(super) fn end(
+    user: &schemas::ids::UserId,
+    client: &str,
+    audience: &str,
+    now: Timestamp,
+) -> [Statement; 2] {
     crate::store::authorizations::end_of_user(user, client, audience, now)
 }

@@ -93,7 +93,10 @@ pub(crate) fn end_of_user(user: &UserId, client: &str, audience: &str, now: Time
     let mut ending = keys().to_vec();
     ending.push(now.0.into());
     [
-        Statement::new("DELETE FROM consents WHERE user_id = ?1 AND client_id = ?2 AND audience = ?3", keys()),
+        Statement::new(
+            "DELETE FROM consents WHERE user_id = ?1 AND client_id = ?2 AND audience = ?3",
+            keys(),
+        ),
         Statement::new(
             "UPDATE authorizations SET revoked_at = ?4 WHERE user_id = ?1 AND client_id = ?2 AND audience = ?3 AND revoked_at IS NULL",
             ending,

@@ -91,6 +91,31 @@ pub(crate) const ISSUERS: Kind = Kind {
          'createdAt', i.created_at) AS document FROM issuers i WHERE i.org_id = ?1",
 };
 
+/// OAuth clients that an organisation registered, by the part of their id that is theirs.
+pub(crate) const CLIENTS: Kind = Kind {
+    name: "client",
+    list: "clients",
+    filters: &["agent"],
+    select: "SELECT substr(c.id, instr(c.id, '.') + 1) AS key, a.name AS agent, json_object('name', substr(c.id, instr(c.id, '.') + 1), \
+         'clientId', c.id, 'title', json_extract(c.metadata, '$.client_name'), 'agent', a.name, \
+         'redirectUris', json(json_extract(c.metadata, '$.redirect_uris')), 'grantTypes', json(json_extract(c.metadata, '$.grant_types')), \
+         'tokenEndpointAuthMethod', json_extract(c.metadata, '$.token_endpoint_auth_method'), \
+         'jwks', json(json_extract(c.metadata, '$.jwks')), 'jwksUri', json_extract(c.metadata, '$.jwks_uri'), \
+         'hasSecret', json(iif(c.secret_hash IS NULL, 'false', 'true')), 'createdAt', c.created_at) AS document \
+         FROM oauth_clients c LEFT JOIN agents a ON a.id = c.agent_id WHERE c.org_id = ?1",
+};
+
+/// What clients were let do, and still may.
+pub(crate) const AUTHORIZATIONS: Kind = Kind {
+    name: "authorization",
+    list: "authorizations",
+    filters: &["client", "agent", "user"],
+    select: "SELECT z.id AS key, z.client_id AS client, a.name AS agent, u.name AS user, json_object('id', z.id, 'client', z.client_id, \
+         'agent', a.name, 'user', u.name, 'audience', z.audience, 'scopes', z.scopes, 'createdAt', z.created_at, 'expiresAt', z.expires_at) \
+         AS document FROM authorizations z LEFT JOIN agents a ON a.id = z.agent_id LEFT JOIN users u ON u.id = z.user_id \
+         WHERE z.org_id = ?1 AND z.revoked_at IS NULL",
+};
+
 pub(crate) const TOOLBOXES: Kind = Kind {
     name: "toolbox",
     list: "toolboxes",

@@ -28,7 +28,9 @@ fn roots() -> RootCertStore {
                 tracing::info!(added, ignored, "certificate authorities of `{}` are trusted", file.display());
             }
             // Without them we trust fewer, which is safe: what they vouch for is then not reached.
-            Err(error) => tracing::error!("`{FILE}` names `{}`, which can't be read: {error}", file.display()),
+            Err(error) => {
+                tracing::error!("`{FILE}` names `{}`, which can't be read: {error}", file.display())
+            }
         }
     }
     roots

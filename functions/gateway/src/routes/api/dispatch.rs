@@ -10,8 +10,8 @@ use super::problem::ApiError;
 use super::reply::Reply;
 use super::table::{Address, Operation};
 use super::{
-    Asker, agents, approvals, catalogue, enter, grants, identity_providers, inspect, inventory, issuers,
-    keys, orgs, policy, servers, sessions, teams, toolboxes, tools, trail, users, whoami,
+    Asker, agents, approvals, authorizations, catalogue, clients, enter, grants, identity_providers, inspect,
+    inventory, issuers, keys, orgs, policy, servers, sessions, teams, toolboxes, tools, trail, users, whoami,
 };
 use crate::Gateway;
 use crate::platform::Platform;
@@ -115,6 +115,14 @@ async fn at_desk<P: Platform>(
         Operation::GetIssuer => issuers::get(desk, part("issuer")).await,
         Operation::PutIssuer => issuers::put(desk, part("issuer"), body).await,
         Operation::DeleteIssuer => issuers::delete(desk, part("issuer")).await,
+        Operation::ListClients => desk.list(&clients::KIND, query).await,
+        Operation::GetClient => clients::get(desk, part("client")).await,
+        Operation::PutClient => clients::put(desk, part("client"), body).await,
+        Operation::DeleteClient => clients::delete(desk, part("client")).await,
+        Operation::RotateClientSecret => clients::rotate(desk, part("client")).await,
+        Operation::ListAuthorizations => desk.list(&authorizations::KIND, query).await,
+        Operation::GetAuthorization => authorizations::get(desk, part("authorization")).await,
+        Operation::EndAuthorization => authorizations::end(desk, part("authorization")).await,
         Operation::ListGrants => desk.list(&grants::KIND, query).await,
         Operation::GetGrant => grants::get(desk, part("holder"), part("resource")).await,
         Operation::PutGrant => grants::put(desk, part("holder"), part("resource")).await,

@@ -4,7 +4,9 @@
 
 mod agents;
 mod approvals;
+mod authorizations;
 mod catalogue;
+mod clients;
 mod desk;
 mod dispatch;
 mod grants;

@@ -47,6 +47,15 @@ impl Reply {
         Self { status: 201, location: Some(location), ..self }
     }
 
+    /// The thing, with a member that shows only now.
+    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
+        if let Ok(Value::Object(mut members)) = serde_json::from_str::<Value>(&self.body) {
+            members.insert(name.to_owned(), value.into());
+            self.body = Value::Object(members).to_string();
+        }
+        self
+    }
+
     /// The HTTP answer.
     pub(super) fn render<S>(mut self, method: &Method, headers: &HeaderMap) -> Response<Body<S>> {
         if matches!(*method, Method::GET | Method::HEAD) && self.tag.is_none() {

@@ -87,6 +87,14 @@ operations! {
     GetIssuer: GET "orgs/{org}/issuers/{issuer}" => Org(Administer);
     PutIssuer: PUT "orgs/{org}/issuers/{issuer}" => Org(Administer);
     DeleteIssuer: DELETE "orgs/{org}/issuers/{issuer}" => Org(Administer);
+    ListClients: GET "orgs/{org}/clients" => Org(Administer);
+    GetClient: GET "orgs/{org}/clients/{client}" => Org(Administer);
+    PutClient: PUT "orgs/{org}/clients/{client}" => Org(Administer);
+    DeleteClient: DELETE "orgs/{org}/clients/{client}" => Org(Administer);
+    RotateClientSecret: POST "orgs/{org}/clients/{client}/secret" => Org(Administer);
+    ListAuthorizations: GET "orgs/{org}/authorizations" => Org(Administer);
+    GetAuthorization: GET "orgs/{org}/authorizations/{authorization}" => Org(Administer);
+    EndAuthorization: DELETE "orgs/{org}/authorizations/{authorization}" => Org(Administer);
     ListGrants: GET "orgs/{org}/grants" => Org(ReadPolicy);
     GetGrant: GET "orgs/{org}/grants/{holder}/{resource}" => Org(ReadPolicy);
     PutGrant: PUT "orgs/{org}/grants/{holder}/{resource}" => Org(Administer);

@@ -76,7 +76,9 @@ pub(super) async fn serve<P: Platform>(
         kind: Kind::Dynamic,
         org: None,
         agent: None,
-        secret_hash: secret.as_ref().map(|secret| Sha256Hex::of(secret.expose().as_bytes()).as_str().to_owned()),
+        secret_hash: secret
+            .as_ref()
+            .map(|secret| Sha256Hex::of(secret.expose().as_bytes()).as_str().to_owned()),
         metadata,
     };
     if !store::clients::register(platform, &client, now, now.plus(UNUSED), MOST).await? {
