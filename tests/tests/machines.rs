@@ -341,7 +341,7 @@ async fn exchange(scene: &Scene) {
     let trail = scene.operator.trail().await;
     let denied =
         trail.iter().rfind(|event| event["phase"] == "denial" && event["method"] == "token.issue").unwrap();
-    assert_eq!(denied["decision"]["decision"], "deny", "{denied}");
+    assert_eq!(denied["decision"]["decision"]["effect"], "deny", "{denied}");
     scene.operator.publish("").await;
     // A client that is no agent acts for nobody.
     let plain = scene.client("plain", json!({ "title": "Plain", "redirectUris": [REDIRECT], "grantTypes": ["authorization_code", EXCHANGE] })).await;
