@@ -1,7 +1,8 @@
 //! Who can do what, and on which conditions: partial evaluation of the policies with everything known but the circumstances of the
 //! call and its arguments. What is left of a policy is the condition, as readable Cedar.
 //!
-//! Asked is: for a call in the organisation, for an active person of it or for nobody. Cedar's partial evaluation is experimental;
+//! Asked is: for a call in the organisation, for an active person of it or for nobody, with a token for every tool (a person who lets a
+//! client in may give it less). Cedar's partial evaluation is experimental;
 //! nothing but this module uses it, and nothing is decided by it.
 
 use cedar_policy::{
@@ -248,6 +249,10 @@ impl Known {
             (get(call(), "org"), org()),
             (get(user(), "org"), org()),
             (get(user(), "status"), entity("Ambit::Status", "active")),
+            (
+                json!({ "contains": { "left": get(call(), "tokenScopes"), "right": { "Value": "mcp:write" } } }),
+                json!({ "Value": true }),
+            ),
         ])
     }
 

@@ -52,6 +52,7 @@ when { context.args.hasTag(\"channel\") && context.args.getTag(\"channel\") like
     assert_eq!([found[0].can, found[1].can], [Can::Sometimes, Can::Never]);
     assert_eq!(found[0].when[0].all, ["context.args.getTag(\"channel\") like \"C-INC-*\""]);
     assert_eq!(found[0].when[0].policy, "incidents");
+    // Scopes are not among the conditions: what a token is short of is a person's choice, not a policy's.
     assert!(found[0].unless.is_empty(), "{:?}", found[0].unless);
 
     let found = reaching.what_can("bot").unwrap();
