@@ -28,7 +28,10 @@ pub(super) async fn demo(
     servers: &[String],
 ) -> Result<Demo, Failure> {
     operator.put("", &Value::Null).await?;
-    operator.put("/agents/assistant", &json!({})).await?;
+    // Whoever signs in may let any client act as the demo's agent. For your own agents, say which: `ambit agent allow`.
+    if operator.ask(Method::GET, "/agents/assistant", &Value::Null).await?.is_none() {
+        operator.put("/agents/assistant", &json!({ "clients": ["*"] })).await?;
+    }
     watch::publish_first(operator, data).await?;
     let key = key(operator, data).await?;
     if operator.ask(Method::GET, "/toolboxes/demo", &Value::Null).await?.is_none() {
