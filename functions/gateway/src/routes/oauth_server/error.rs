@@ -7,6 +7,7 @@ use crate::body::Body;
 use crate::clients::{BadMetadata, ClientError, ProofError};
 use crate::error::Fault;
 use crate::identity::IdentityError;
+use crate::limits::TooOften;
 use crate::platform::PlatformError;
 use crate::walk::Refusal;
 
@@ -16,11 +17,13 @@ pub(super) struct OAuthError {
     pub(super) code: &'static str,
     pub(super) why: String,
     status: StatusCode,
+    /// When it is worth another try.
+    too_often: Option<TooOften>,
 }
 
 impl OAuthError {
     pub(super) fn new(code: &'static str, why: impl Into<String>) -> Self {
-        Self { code, why: why.into(), status: StatusCode::BAD_REQUEST }
+        Self { code, why: why.into(), status: StatusCode::BAD_REQUEST, too_often: None }
     }
 
     pub(super) fn invalid_request(why: impl Into<String>) -> Self {
@@ -54,7 +57,18 @@ impl OAuthError {
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"ambit\""));
         }
+        if let Some(too_often) = self.too_often {
+            too_often.mark(&mut response);
+        }
         response
+    }
+}
+
+/// RFC 6749 §5.2 has no code for it: the nearest is that of §4.1.2.1.
+impl From<TooOften> for OAuthError {
+    fn from(too_often: TooOften) -> Self {
+        let error = Self::new("temporarily_unavailable", too_often.to_string());
+        Self { too_often: Some(too_often), ..error.with_status(StatusCode::TOO_MANY_REQUESTS) }
     }
 }
 

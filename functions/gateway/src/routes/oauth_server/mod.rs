@@ -20,9 +20,11 @@ mod token;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
+use self::error::OAuthError;
 use crate::Gateway;
 use crate::body::Body;
-use crate::platform::Platform;
+use crate::limits::{Class, Who};
+use crate::platform::{Peer, Platform};
 
 pub(crate) use register::secret;
 pub(crate) use scopes::ALL as SCOPES;
@@ -71,6 +73,25 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Whether whoever is at that address has not asked too often of late. Where the host can't tell addresses apart, it has limits of
+    /// its own.
+    fn admit<P: Platform>(
+        self,
+        gateway: &Gateway,
+        platform: &P,
+        request: &Request<Bytes>,
+    ) -> Result<(), OAuthError> {
+        let class = match self {
+            Self::Metadata | Self::Keys | Self::Authorize => return Ok(()),
+            Self::Register => Class::Register,
+            Self::Token | Self::Revoke | Self::Introspect => Class::Token,
+        };
+        let Some(Peer(address)) = request.extensions().get() else { return Ok(()) };
+        Ok(gateway.limits.admit(platform.now(), class, Who::peer(*address))?)
+    }
+}
+
 /// Serves one request.
 pub(super) async fn serve<P: Platform>(
     gateway: &Gateway,
@@ -83,6 +104,9 @@ pub(super) async fn serve<P: Platform>(
     }
     if request.method() == Method::OPTIONS {
         return preflight(endpoint);
+    }
+    if let Err(error) = endpoint.admit(gateway, platform, request) {
+        return error.answer();
     }
     let answered = match endpoint {
         Endpoint::Authorize => return Box::pin(authorize::serve(gateway, platform, request)).await,
