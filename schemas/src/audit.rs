@@ -84,7 +84,8 @@ pub struct Actor {
     /// On behalf of whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<UserName>,
-    /// What proved it: `key:<API key id>`, `jwt:<issuer>`, `operator`, `gateway`.
+    /// What proved it: `key:<API key id>`, `jwt:<issuer>`, `person-key:<API key id>`, `session:<session id>`, `link`,
+    /// `idp:<identity provider>`, `operator`, `gateway`.
     pub credential: String,
 }
 

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::{Value, json};
+use tests::browser::Browser;
 use tests::door::Door;
 use tests::fixture::{Remote, docker_host};
 use tests::mcp::{Client, text};
 use tests::operator::Operator;
-use tests::programs::program;
+use tests::programs::{free_port, program};
 use tests::stack::{Process, run};
 
 /// A running `ambit dev`, and its ready line.
@@ -81,6 +82,16 @@ fn the_first_day() {
             );
         }
 
+        // The owner signs in by the link that is printed.
+        let mut browser = Browser::new(&dev.door());
+        let page = browser.open(dev.get("sign_in_url")).await;
+        let account = browser.press(&page, "Sign in as owner", &[]).await;
+        assert!(
+            account.url.path() == "/account" && account.text().contains("Roles owner"),
+            "{}",
+            account.text()
+        );
+
         // A real third-party server, in a container, in both eras.
         let agent = dev.agent();
         assert_eq!(text(&agent.call("echo", json!({ "message": "hello" })).await), "Echo: hello");
@@ -142,6 +153,38 @@ fn without_docker_it_says_so_and_serves_remote_servers() {
         assert_eq!(text(&dev.agent().call("echo", json!({ "text": "from afar" })).await), "from afar");
         operator.must(Method::GET, "/toolboxes/demo", Value::Null).await;
         dev.stop();
+    });
+}
+
+#[test]
+fn the_first_start_of_a_deployment_makes_an_owner() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let serve = |port: u16| {
+            let log = folder.path().join(format!("{port}.log"));
+            let child = Command::new(program("ambit"))
+                .args(["serve", "--org", "acme", "--listen", &format!("127.0.0.1:{port}"), "--data"])
+                .arg(folder.path().join("data"))
+                .stdout(Stdio::null())
+                .stderr(std::fs::File::create(&log).unwrap())
+                .spawn()
+                .unwrap();
+            (Process(child), log)
+        };
+        let port = free_port();
+        let (process, log) = serve(port);
+        until(async || std::fs::read_to_string(&log).unwrap().contains("serving")).await;
+        let told = std::fs::read_to_string(&log).unwrap();
+        let link = told.split_whitespace().find(|word| word.contains("/sign-in/link/")).unwrap();
+        let mut browser = Browser::new(&Door::socket(&format!("http://127.0.0.1:{port}")));
+        let page = browser.open(link).await;
+        let account = browser.press(&page, "Sign in as owner", &[]).await;
+        assert!(account.text().contains("Organisation acme Roles owner"), "{}", account.text());
+        drop(process);
+
+        let (_process, log) = serve(free_port());
+        until(async || std::fs::read_to_string(&log).unwrap().contains("serving")).await;
+        assert!(!std::fs::read_to_string(&log).unwrap().contains("/sign-in/"), "once");
     });
 }
 

@@ -131,7 +131,7 @@ async fn read_by<P: Platform>(
 
 fn nothing_for<S>(person: &Person) -> Response<Body<S>> {
     let why = format!(
-        "Nothing, at least, for `{}` of `{}`, as whom you are signed in. It may have been answered long ago: let the agent make its call again.",
+        "Nothing for {} of {}, as whom you are signed in. It may have been answered long ago: let the agent make its call again.",
         visible(person.facts.name.as_str()),
         person.facts.org.name
     );

@@ -47,7 +47,7 @@ async fn front<P: Platform>(
         p { "Point it at your toolbox. It asks you to sign in, or send an API key as a bearer token:" }
         pre tabindex="0" { code { (url) "/mcp/" (org) "/{toolbox}" } }
         h2 { "Run it" }
-        p { "Whoever may manages organisations, people, servers, toolboxes and grants at " code { (url) "/api/v1" } "." }
+        p { "People, servers, toolboxes, grants and policies are managed at " code { (url) "/api/v1" } ", by whoever the policies let." }
         dl {
             dt { "Version" } dd { (env!("CARGO_PKG_VERSION")) }
             dt { "Serves" } dd { (containers) }
