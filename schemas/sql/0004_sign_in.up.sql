@@ -70,14 +70,13 @@ CREATE TABLE identities (
 
 CREATE INDEX identities_user ON identities (user_id);
 
--- A person's passkeys (Web Authentication Level 3). `id` and `public_key` (COSE) are base64url.
+-- A person's passkeys (Web Authentication Level 3), by the SHA-256 of their credential ids. The public key is a JWK.
 CREATE TABLE passkeys (
-  id TEXT PRIMARY KEY,
-  org_id TEXT NOT NULL REFERENCES orgs(id),
+  hash TEXT PRIMARY KEY,
   user_id TEXT NOT NULL REFERENCES users(id),
   public_key TEXT NOT NULL,
-  algorithm INTEGER NOT NULL,
   counter INTEGER NOT NULL,
+  -- The browser that registered it, for people to tell theirs apart.
   name TEXT NOT NULL,
   created_at INTEGER NOT NULL,
   used_at INTEGER

@@ -192,7 +192,8 @@ async fn approved(scene: &Scene) {
     // A state belongs to its call, its toolbox and its caller.
     let mut tampered = retry.clone();
     let state = tampered["requestState"].as_str().unwrap();
-    tampered["requestState"] = json!(format!("{}x", &state[..state.len() - 1]));
+    let other = if state.starts_with('x') { 'y' } else { 'x' };
+    tampered["requestState"] = json!(format!("{other}{}", &state[1..]));
     assert!(is_spent(&call(agent, &tampered).await));
     // One argument changed: that is another call. With the state it is refused, without it is asked about anew.
     let mut other = retry.clone();

@@ -130,6 +130,11 @@ impl Settings {
         self.origins.iter().any(|allowed| allowed == origin) || self.is_our_origin(origin)
     }
 
+    /// What passkeys are bound to: our name (Web Authentication §5.1.2). An IP address can't have any.
+    pub(crate) fn relying_party(&self) -> Option<&str> {
+        self.public.domain()
+    }
+
     /// Whether a page of this origin is ours; for a gateway on loopback, any loopback origin is.
     pub(crate) fn is_our_origin(&self, origin: &str) -> bool {
         Url::parse(origin).is_ok_and(|url| {

@@ -258,7 +258,7 @@ fn pick(keys: &JwkSet, kid: Option<&str>) -> Option<Jwk> {
     }
 }
 
-async fn signed_by<P: Platform>(
+pub(super) async fn signed_by<P: Platform>(
     platform: &P,
     algorithm: Algorithm,
     key: &Jwk,

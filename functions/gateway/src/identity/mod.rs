@@ -7,6 +7,7 @@ pub(crate) mod jwt;
 pub(crate) mod link;
 pub(crate) mod oidc;
 pub(crate) mod operator;
+pub(crate) mod passkey;
 pub(crate) mod person;
 pub(crate) mod session;
 pub(crate) mod signing;

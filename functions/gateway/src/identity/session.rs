@@ -113,12 +113,11 @@ impl New {
         let mut random = [0; 10];
         platform.fill_random(&mut random);
         let (secret, hash) = mint(platform);
-        let browser = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         Self {
             id: SessionId::mint(platform.now(), random),
             secret,
             hash,
-            browser: browser.unwrap_or_default().chars().take(BROWSER).collect(),
+            browser: browser(headers),
             instead_of: shown(headers),
         }
     }
@@ -138,6 +137,12 @@ impl New {
     pub(crate) fn cookie(&self, now: Timestamp) -> Option<HeaderValue> {
         cookie(&self.secret, now, now.plus(sessions::LONGEST))
     }
+}
+
+/// What a browser says it is, for people to tell theirs apart.
+pub(crate) fn browser(headers: &HeaderMap) -> String {
+    let said = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    said.unwrap_or_default().chars().take(BROWSER).collect()
 }
 
 /// The cookie that takes the session's away.

@@ -62,6 +62,7 @@ pub(crate) async fn route<P: Platform>(
         }
         (&Method::GET, ["" | "console"]) => console::serve(gateway, platform, &head.headers).await,
         (&Method::GET, ["style.css"]) => page::stylesheet(),
+        (&Method::GET, ["passkey.js"]) => page::script(),
         (&Method::GET, ["healthz"]) => text(StatusCode::OK, "ok\n"),
         _ => text(
             StatusCode::NOT_FOUND,

@@ -1,4 +1,4 @@
-//! What every page has: one stylesheet, no scripts, and nothing that another site could frame, read or send.
+//! What every page has: one stylesheet, no scripts (but one, where passkeys are asked for), and nothing that another site could frame, read or send.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -9,6 +9,7 @@ use crate::error::Fault;
 use crate::platform::PlatformError;
 
 const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("passkey.js");
 
 /// Where the forms of a page may be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,10 +20,13 @@ pub(super) enum Forms {
     Own,
     /// To where the page came from, which then redirects to this origin or scheme: browsers hold the redirect to the same rule.
     OwnThen(String),
+    /// To where the page came from, and there is a script of ours for passkeys.
+    OwnScripted,
 }
 
 /// A page.
 pub(super) fn page<S>(status: StatusCode, title: &str, forms: Forms, body: &Markup) -> Response<Body<S>> {
+    let scripted = forms == Forms::OwnScripted;
     let document = html! {
         (DOCTYPE)
         html lang="en" {
@@ -31,18 +35,20 @@ pub(super) fn page<S>(status: StatusCode, title: &str, forms: Forms, body: &Mark
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) }
                 link rel="stylesheet" href="/style.css";
+                @if scripted { script src="/passkey.js" defer {} }
             }
             body { main { (body) } }
         }
     };
-    let (targets, referrer, caching) = match &forms {
+    let (targets, referrer, caching) = match forms {
         Forms::None => ("'none'".to_owned(), "no-referrer", "no-cache"),
         // Under `no-referrer` browsers send no origin with a form either, and we ask for one.
-        Forms::Own => ("'self'".to_owned(), "same-origin", "no-store"),
+        Forms::Own | Forms::OwnScripted => ("'self'".to_owned(), "same-origin", "no-store"),
         Forms::OwnThen(next) => (format!("'self' {next}"), "same-origin", "no-store"),
     };
+    let scripts = if scripted { "script-src 'self'; " } else { "" };
     let policy = format!(
-        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action {targets}; frame-ancestors 'none'"
+        "default-src 'none'; {scripts}style-src 'self'; base-uri 'none'; form-action {targets}; frame-ancestors 'none'"
     );
     let mut response = Response::new(Body::Whole(Bytes::from(document.into_string())));
     *response.status_mut() = status;
@@ -84,11 +90,21 @@ pub(super) fn unavailable<S>(error: &PlatformError) -> Response<Body<S>> {
     )
 }
 
+/// The one script.
+pub(super) fn script<S>() -> Response<Body<S>> {
+    file(SCRIPT, "text/javascript; charset=utf-8")
+}
+
 /// The one stylesheet.
 pub(super) fn stylesheet<S>() -> Response<Body<S>> {
-    let mut response = Response::new(Body::Whole(Bytes::from_static(STYLE.as_bytes())));
+    file(STYLE, "text/css; charset=utf-8")
+}
+
+fn file<S>(text: &'static str, kind: &'static str) -> Response<Body<S>> {
+    let mut response = Response::new(Body::Whole(Bytes::from_static(text.as_bytes())));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
     response
 }

@@ -13,6 +13,7 @@ pub(crate) mod identities;
 pub(crate) mod inventory;
 pub(crate) mod keys;
 pub(crate) mod migrations;
+pub(crate) mod passkeys;
 pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod proposals;

@@ -3,6 +3,7 @@
 
 mod admission;
 mod link;
+mod passkey;
 mod provider;
 mod return_to;
 
@@ -38,8 +39,9 @@ pub(super) async fn serve<P: Platform>(
         }
         (&Method::GET, []) => which(request),
         (&Method::GET, [org]) => {
-            ways_in(platform, request, org).await.unwrap_or_else(|error| unavailable(&error))
+            ways_in(gateway, platform, request, org).await.unwrap_or_else(|error| unavailable(&error))
         }
+        (&Method::POST, [org, "passkey"]) => Box::pin(passkey::serve(gateway, platform, request, org)).await,
         (&Method::GET, [org, idp]) => Box::pin(provider::leave(gateway, platform, request, (org, idp))).await,
         (&Method::GET, [org, idp, "callback"]) => {
             Box::pin(provider::come_back(gateway, platform, request, (org, idp))).await
@@ -88,6 +90,7 @@ fn which<S>(request: &Request<Bytes>) -> Response<Body<S>> {
 
 /// The ways into an organisation. One that is not there looks like one without an identity provider.
 async fn ways_in<P: Platform>(
+    gateway: &Gateway,
     platform: &P,
     request: &Request<Bytes>,
     org: &str,
@@ -98,6 +101,7 @@ async fn ways_in<P: Platform>(
     };
     let return_to = ReturnTo::or_account(asked(request, "return_to").as_deref());
     let providers = identities::providers(platform, &org).await?;
+    let passkey = passkey::form(gateway, platform, &org, &return_to);
     let body = html! {
         h1 { "Sign in to " (org) }
         @if !providers.is_empty() {
@@ -110,9 +114,15 @@ async fn ways_in<P: Platform>(
         } @else {
             p { "You need a one-time link: an owner of the organisation, or whoever runs this gateway, can make one for you." }
         }
+        @if let Some((form, _)) = &passkey { (form) }
         p { a href=(return_to.from("/sign-in")) { "Another organisation" } }
     };
-    Ok(page(StatusCode::OK, "Sign in – Ambit", Forms::Own, &body))
+    let forms = if passkey.is_some() { Forms::OwnScripted } else { Forms::Own };
+    let mut response = page(StatusCode::OK, "Sign in – Ambit", forms, &body);
+    if let Some((_, cookie)) = passkey {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
 }
 
 /// The answer to somebody who has just signed in.

@@ -1,24 +1,27 @@
 //! `/account`: who I am here, where I am signed in, and how to end that.
 
+pub(super) mod passkeys;
+
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use maud::{Markup, html};
 use schemas::ids::{SessionId, Timestamp};
 use schemas::names::{RoleName, TeamName};
 
-use super::page::{Forms, message, page, see_other, unavailable};
-use super::{programs, sign_in, visible};
 use crate::Gateway;
 use crate::audit::{self, About};
 use crate::body::Body;
 use crate::identity::session::{Signed, no_cookie, signed};
 use crate::platform::{Batch, Platform, PlatformError};
+use crate::routes::page::{Forms, message, page, see_other, unavailable};
+use crate::routes::{programs, sign_in, visible};
+use crate::store;
 use crate::store::authorizations;
 use crate::store::identities::{self, IdentityProvider};
 use crate::store::sessions::{self, Listed};
 
 /// The page, or one of its forms.
-pub(super) async fn serve<P: Platform>(
+pub(in crate::routes) async fn serve<P: Platform>(
     gateway: &Gateway,
     platform: &P,
     request: &Request<Bytes>,
@@ -44,7 +47,7 @@ async fn answer<P: Platform>(
             }
             Ok(response)
         }
-        (&Method::POST, ["sign-out" | "link" | "unlink" | "let-out"])
+        (&Method::POST, ["sign-out" | "link" | "unlink" | "let-out" | "passkeys", ..])
             if !is_own(gateway, &signed, request) =>
         {
             let why = "Only the buttons on your own page can be used here. Open /account again.";
@@ -55,6 +58,8 @@ async fn answer<P: Platform>(
             let idp = field(request, "provider").unwrap_or_default();
             sign_in::to_link(gateway, platform, &signed, &idp).await
         }
+        (&Method::POST, ["passkeys"]) => passkeys::register(gateway, platform, &signed, request).await,
+        (&Method::POST, ["passkeys", "remove"]) => passkeys::remove(platform, &signed, request).await,
         (&Method::POST, ["unlink"]) => unlink(platform, &signed, request).await,
         (&Method::POST, ["let-out"]) => let_out(platform, &signed, request).await,
         _ => Ok(message(StatusCode::NOT_FOUND, "There is nothing here", "Your own page is /account.")),
@@ -152,12 +157,15 @@ async fn show<P: Platform>(
         sessions::of_user(&signed.user_id, now),
         identities::of_user(&signed.user_id),
         authorizations::of_user(&signed.user_id, now),
+        store::passkeys::of_user(&signed.user_id),
     ]);
     let (results, providers) =
         (platform.sql(asked).await?, identities::providers(platform, &signed.person.facts.org.name).await?);
     let rows = |index: usize| results.get(index).into_iter().flatten();
     let all: Vec<Listed> = rows(0).map(sessions::listed).collect::<Result<_, _>>()?;
     let linked: Vec<(String, String)> = rows(1).map(identities::linked).collect::<Result<_, _>>()?;
+    let keys: Vec<_> = rows(3).map(store::passkeys::listed).collect::<Result<_, _>>()?;
+    let passkeys = passkeys::section(gateway, platform, signed, &keys);
     let facts = &signed.person.facts;
     let token = signed.form_token(&gateway.vault);
     let programs = match results.get(2) {
@@ -175,6 +183,7 @@ async fn show<P: Platform>(
         }
         @if !(providers.is_empty() && linked.is_empty()) { (accounts(&providers, &linked, &token)) }
         (programs)
+        @if let Some((section, _)) = &passkeys { (section) }
         h2 { "Where you are signed in" }
         ul.list {
             @for session in &all { (one(session, signed, &token, now)) }
@@ -184,7 +193,12 @@ async fn show<P: Platform>(
             button name="session" value="all" { "Sign out everywhere" }
         }
     };
-    Ok(page(StatusCode::OK, &format!("{} – Ambit", facts.name), Forms::Own, &body))
+    let forms = if passkeys.is_some() { Forms::OwnScripted } else { Forms::Own };
+    let mut response = page(StatusCode::OK, &format!("{} – Ambit", facts.name), forms, &body);
+    if let Some((_, cookie)) = passkeys {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
 }
 
 /// Who this person is at identity providers, and where else they could be somebody.
