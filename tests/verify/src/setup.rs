@@ -43,8 +43,13 @@ fn rust(root: &Path, report: &mut Report) -> Result<(), String> {
 }
 
 /// Programs that come from Debian packages, and the folders a lean `PATH` leaves out.
-const PROGRAMS: [(&str, &str); 4] =
-    [("dockerd", "docker.io"), ("iptables", "iptables"), ("nginx", "nginx-light"), ("wrk", "wrk")];
+const PROGRAMS: [(&str, &str); 5] = [
+    ("dockerd", "docker.io"),
+    ("iptables", "iptables"),
+    ("nginx", "nginx-light"),
+    ("wrk", "wrk"),
+    ("chromium", "chromium"),
+];
 
 fn packages(root: &Path, report: &mut Report) -> Result<(), String> {
     let missing: Vec<&str> =
