@@ -523,6 +523,8 @@ async fn off_boarding(scene: &Scene) {
     scene.operator.must(Method::PUT, "/users/leaver", json!({ "status": "suspended" })).await;
     assert!(!is_in(&browser.open("/account").await), "the session");
     refused("the account", &scene.attempt("work").await, "not active");
+    scene.operator.must(Method::DELETE, "/users/leaver", Value::Null).await;
+    refused("a name that was", &scene.attempt("work").await, "not active");
     let provider = scene.idp.settings();
     scene.operator.must(Method::DELETE, "/identity-providers/work", Value::Null).await;
     assert_eq!(scene.attempt("work").await.1.status, StatusCode::NOT_FOUND, "the provider");

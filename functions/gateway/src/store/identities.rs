@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schemas::decision::{OrgFacts, UserFacts};
+use schemas::decision::{OrgFacts, Status, UserFacts};
 use schemas::ids::{OrgId, Timestamp, UserId};
 use schemas::names::{IdentityProviderName, OrgName, TeamName};
 
@@ -156,6 +156,18 @@ pub(crate) async fn find(
     let statement = Statement::new(SQL, [org.id.as_str().into(), issuer.into(), subject.into()]);
     let results = platform.sql(Batch::read([statement])).await?;
     super::first(&results, 0).map(|row| Ok((row.parse(0)?, user(row, 1, org.clone())?))).transpose()
+}
+
+/// The status of whoever has, or had, that name.
+pub(crate) async fn status_of(
+    platform: &impl Platform,
+    org: &OrgId,
+    name: &str,
+) -> Result<Option<Status>, PlatformError> {
+    let sql = "SELECT status FROM users WHERE org_id = ?1 AND name = ?2";
+    let statement = Statement::new(sql, [org.as_str().into(), name.into()]);
+    let results = platform.sql(Batch::read([statement])).await?;
+    super::first(&results, 0).map(|row| super::word(row, 0)).transpose()
 }
 
 /// Makes a person who is new. Fails with the whole batch if one of that name is there.

@@ -7,8 +7,7 @@ use schemas::names::{TeamName, UserName};
 
 use crate::identity::oidc::Claims;
 use crate::platform::{Platform, PlatformError, Statement};
-use crate::store::admin;
-use crate::store::identities::{Admits, IdentityProvider, find};
+use crate::store::identities::{Admits, IdentityProvider, find, status_of};
 use crate::store::people::put_into_teams;
 
 /// Who comes in.
@@ -54,10 +53,12 @@ pub(super) async fn admit<P: Platform>(
         Ok(newcomer) => newcomer,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    if admin::user(platform, &org.id, &name).await?.is_some() {
-        return Ok(Err(Refusal::Taken(name)));
-    }
-    Ok(Ok(Admission::New(name, email)))
+    Ok(match status_of(platform, &org.id, name.as_str()).await? {
+        None => Ok(Admission::New(name, email)),
+        // Whoever was deleted comes back by an invitation.
+        Some(Status::Deleted) => Err(Refusal::Inactive),
+        Some(Status::Active | Status::Suspended) => Err(Refusal::Taken(name)),
+    })
 }
 
 /// What somebody who is new would be called, if they may come in.
