@@ -138,6 +138,7 @@ fn an_organisation_from_a_terminal() {
         step("servers, toolboxes, tools", servers(&terminal, &remote)).await;
         step("agents and grants", agents(&terminal)).await;
         step("keys", keys(&terminal, &operator)).await;
+        step("clients", clients(&terminal)).await;
         step("identity providers", idps(&terminal)).await;
         step("who asks, and what they may not", rights(&terminal, &operator)).await;
         step("organisations", orgs(&terminal, &operator)).await;
@@ -339,6 +340,25 @@ async fn idps(terminal: &Terminal) {
     terminal.complains(2, &["idp", "set", "work", "--admits", "anybody"]);
     assert_eq!(terminal.shows(&["idp", "delete", "work"]), "idp `work` is deleted");
     assert_eq!(terminal.shows(&["idp", "list"]), "no identity providers");
+}
+
+async fn clients(terminal: &Terminal) {
+    let made = terminal.json(&["client", "create", "ci", "--agent", "worker"]);
+    assert!(made["clientSecret"].as_str().is_some_and(|secret| secret.len() > 30), "{made}");
+    let id = made["clientId"].as_str().unwrap();
+    let set = terminal.json(&["client", "set", "ci", "--title", "Continuous integration"]);
+    assert_eq!(
+        (&set["title"], &set["agent"], &set["hasSecret"]),
+        (&json!("Continuous integration"), &json!("worker"), &json!(true))
+    );
+    assert_ne!(terminal.json(&["client", "rotate", "ci"])["clientSecret"], made["clientSecret"]);
+    let list = terminal.shows(&["client", "list"]);
+    assert!(
+        list.starts_with("NAME  CLIENT ID") && list.contains(id) && list.contains("client_secret_basic"),
+        "{list}"
+    );
+    assert_eq!(terminal.shows(&["client", "authorizations"]), "no authorizations");
+    assert_eq!(terminal.shows(&["client", "delete", "ci"]), "client `ci` is deleted");
 }
 
 async fn rights(terminal: &Terminal, operator: &Operator) {

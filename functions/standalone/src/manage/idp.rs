@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::Manner;
 use super::login::read_secret;
 use super::things::IDENTITY_PROVIDERS;
-use super::work::{Work, address, given, patch};
+use super::work::{given, patch};
 use crate::operate::Failure;
 
 /// Identity providers, where people of the organisation sign in (`OpenID` Connect).
@@ -97,21 +96,10 @@ pub(crate) fn run(options: &Idp) -> Result<(), Failure> {
             let text = |text: &Option<String>| text.as_ref().map(|text| json!(text));
             let mut change = patch([("issuer", text(issuer)), ("clientId", text(client_id))]);
             change.extend(about.members()?);
-            set(&work, name, change)
+            work.replace(&IDENTITY_PROVIDERS, name, &["hasClientSecret", "redirectUri"], &change)
         }
         Verb::Delete { name } => work.delete(&IDENTITY_PROVIDERS, name),
     }
-}
-
-/// Puts it as it is, but for the change. The secret stays while issuer and client stay.
-fn set(work: &Work, name: &str, change: Map<String, Value>) -> Result<(), Failure> {
-    let mut whole = work.read(&IDENTITY_PROVIDERS, name)?.as_object().cloned().unwrap_or_default();
-    whole.retain(|member, _| {
-        !matches!(member.as_str(), "name" | "id" | "hasClientSecret" | "redirectUri" | "createdAt")
-    });
-    whole.extend(change);
-    let put = work.gateway.ask(Method::PUT, &address(&IDENTITY_PROVIDERS, name), &Value::Object(whole))?;
-    work.tell(&put)
 }
 
 impl About {

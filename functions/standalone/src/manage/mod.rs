@@ -2,6 +2,7 @@
 //! API, and shows what that says: as tables for people, or with `--json` exactly as the API has it.
 
 mod agent;
+mod client;
 mod completion;
 mod grant;
 mod idp;
@@ -61,6 +62,7 @@ pub(crate) enum Command {
     Server(server::Server),
     Tool(tool::Tool),
     Grant(grant::Grant),
+    Client(client::Client),
     Idp(idp::Idp),
 }
 
@@ -81,6 +83,7 @@ pub(crate) fn run(command: &Command) -> ExitCode {
         Command::Server(options) => server::run(options),
         Command::Tool(options) => tool::run(options),
         Command::Grant(options) => grant::run(options),
+        Command::Client(options) => client::run(options),
         Command::Idp(options) => idp::run(options),
     };
     match done {

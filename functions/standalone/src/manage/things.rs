@@ -110,6 +110,33 @@ pub(super) const GRANTS: Kind = Kind {
     ],
 };
 
+pub(super) const CLIENTS: Kind = Kind {
+    name: "client",
+    many: "clients",
+    path: "/clients",
+    columns: &[
+        ("NAME", &["/name"]),
+        ("CLIENT ID", &["/clientId"]),
+        ("AGENT", &["/agent"]),
+        ("PROVES ITSELF BY", &["/tokenEndpointAuthMethod"]),
+        ("REDIRECTS", &["/redirectUris"]),
+    ],
+};
+
+pub(super) const AUTHORIZATIONS: Kind = Kind {
+    name: "authorization",
+    many: "authorizations",
+    path: "/authorizations",
+    columns: &[
+        ("ID", &["/id"]),
+        ("CLIENT ID", &["/client"]),
+        ("USER", &["/user"]),
+        ("AGENT", &["/agent"]),
+        ("SCOPES", &["/scopes"]),
+        ("SINCE", &["/createdAt"]),
+    ],
+};
+
 pub(super) const IDENTITY_PROVIDERS: Kind = Kind {
     name: "idp",
     many: "identity providers",

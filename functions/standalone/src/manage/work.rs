@@ -157,6 +157,31 @@ impl Work {
         Err(format!("{} `{name}` changes all the time: try again", kind.name).into())
     }
 
+    /// Puts a thing as it is, but for the change, where parts of one can't be changed alone. What the gateway says of it by itself is
+    /// left out. Whoever else changes it at the same time is told so.
+    pub(super) fn replace(
+        &self,
+        kind: &Kind,
+        name: &str,
+        its_own: &[&str],
+        change: &Map<String, Value>,
+    ) -> Result<(), Failure> {
+        if change.is_empty() {
+            return Err(Usage(format!("say what to change: see `ambit {} set --help`", kind.name)).into());
+        }
+        let path = address(kind, name);
+        let now = self.gateway.send(&Asked::new(Method::GET, &path))?;
+        let mut whole = now.value.as_object().cloned().unwrap_or_default();
+        whole.retain(|member, value| {
+            !["name", "id", "createdAt"].contains(&member.as_str())
+                && !its_own.contains(&member.as_str())
+                && !value.is_null()
+        });
+        whole.extend(change.clone());
+        let asked = Asked::new(Method::PUT, &path).with(&Value::Object(whole)).if_still(now.tag.as_deref());
+        self.tell(&self.gateway.send(&asked)?.value)
+    }
+
     /// Shows one thing, as it was answered.
     pub(super) fn tell(&self, thing: &Value) -> Result<(), Failure> {
         if self.json { telling::json(thing) } else { telling::say(&table::sheet(thing)) }
