@@ -21,7 +21,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    logging::start(arguments.json_logs);
+    // Who serves wants to see that it does; at a terminal the answer is enough.
+    let usual = match arguments.command {
+        Command::Serve(_) | Command::Dev(_) | Command::Migrate(_) => "info",
+        Command::Policy(_) | Command::Manage(_) | Command::Completion(_) => "warn",
+    };
+    logging::start(arguments.json_logs, usual);
     let done = match arguments.command {
         Command::Serve(options) => operate::serve(&options),
         Command::Dev(options) => dev::run(&options),
