@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod changing;
 pub mod daemon;
+pub mod description;
 pub mod documents;
 pub mod door;
 pub mod fixture;

@@ -1,7 +1,7 @@
 //! The operator, over the management API.
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
 
 use crate::door::{Answer, Door};
@@ -21,13 +21,28 @@ pub struct Operator {
 impl Operator {
     /// Asks for something below `/api/v1/orgs/{org}`.
     pub async fn ask(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
-        let answer = self.send(method, &format!("/orgs/{}{path}", self.org), &[], body).await;
-        let (status, text) = (answer.status, answer.text().await);
+        let path = format!("/orgs/{}{path}", self.org);
+        let (status, _, text) = self.whole(method, &path, &[], body).await;
         let value = serde_json::from_str(&text).unwrap_or_else(|error| {
             assert!(text.is_empty(), "no JSON ({error}): {text}");
             Value::Null
         });
         (status, value)
+    }
+
+    /// Asks for anything below `/api/v1`, with more headers. The answer is noted, to be held against the description of the API.
+    pub async fn whole(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Value,
+    ) -> (StatusCode, HeaderMap, String) {
+        let answer = self.send(method.clone(), path, headers, body).await;
+        let (status, headers) = (answer.status, answer.headers.clone());
+        let text = answer.text().await;
+        crate::description::saw(&method, path, status, &headers, &text);
+        (status, headers, text)
     }
 
     /// Asks for anything below `/api/v1`, with more headers.

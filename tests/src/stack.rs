@@ -55,6 +55,7 @@ struct Keys {
     operator: String,
     provisioner: String,
     provisioner_url: String,
+    rates: String,
 }
 
 impl Keys {
@@ -64,6 +65,7 @@ impl Keys {
             ("AMBIT_OPERATOR_KEY", &self.operator),
             ("AMBIT_PROVISIONER_KEY", &self.provisioner),
             ("AMBIT_PROVISIONER_URL", &self.provisioner_url),
+            ("AMBIT_RATES", &self.rates),
         ]
         .map(|(name, value)| (name.to_owned(), value.clone()))
         .to_vec()
@@ -92,6 +94,11 @@ impl Process {
 impl Stack {
     /// Starts one.
     pub async fn start(host: Host) -> Self {
+        Self::with_rates(host, "").await
+    }
+
+    /// Starts one with other rates than the usual.
+    pub async fn with_rates(host: Host, rates: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let keys = Keys {
@@ -99,6 +106,7 @@ impl Stack {
             operator: random_key(),
             provisioner: random_key(),
             provisioner_url: format!("http://127.0.0.1:{port}"),
+            rates: rates.to_owned(),
         };
         std::fs::write(folder.path().join("provisioner.key"), &keys.provisioner).unwrap();
         let provisioner = start_provisioner(&folder, port);
@@ -197,8 +205,10 @@ async fn start_gateway(host: Host, folder: &TempDir, keys: &Keys) -> (Running, D
         Host::Memory => {
             let secrets: HashMap<String, Secret> =
                 keys.environment().into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
-            let settings =
-                Settings::new(crate::memory::URL).unwrap().provisioner(Some(keys.provisioner_url.clone()));
+            let settings = Settings::new(crate::memory::URL)
+                .unwrap()
+                .provisioner(Some(keys.provisioner_url.clone()))
+                .bounds(keys.rates.parse().unwrap(), 10_000);
             let memory = Memory::start(settings, MemoryPlatform::new(secrets, real_network())).await;
             (Running::Memory, Door::Memory(memory))
         }

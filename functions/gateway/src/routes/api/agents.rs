@@ -107,12 +107,11 @@ pub(super) async fn delete<P: Platform>(desk: &Desk<'_, P>, name: &str) -> Resul
 
 /// Two agents can't be one client.
 fn taken(error: &ApiError) -> Option<ApiError> {
-    match error {
-        ApiError::Platform(cause) if cause.to_string().contains("agents.oauth_client") => {
-            Some(ApiError::Conflict("another agent is this `oauthClient` already".into()))
-        }
-        _ => None,
-    }
+    let ApiError::Platform(cause) = error else { return None };
+    cause
+        .to_string()
+        .contains("agents.oauth_client")
+        .then(|| ApiError::Conflict("another agent is this `oauthClient` already".into()))
 }
 
 /// The agent of that name.

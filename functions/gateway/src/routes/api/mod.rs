@@ -207,12 +207,16 @@ fn json_only(head: &Parts, body: &Bytes) -> Result<(), ApiError> {
     }
 }
 
-/// A request body of the expected shape. Unknown members and members that come twice are refused, so that a misspelt one is not lost
-/// and no two readers disagree.
+/// A request body of the expected shape: an object. Unknown members and members that come twice are refused, so that a misspelt one is
+/// not lost and no two readers disagree.
 fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let text: &[u8] = if body.is_empty() { b"{}" } else { body };
     let refused = |error| ApiError::Malformed(format!("the body is not what this address takes: {error}"));
-    crate::json::check(text).and_then(serde_json::from_str).map_err(refused)
+    let text = crate::json::check(text).map_err(refused)?;
+    if !text.trim_start().starts_with('{') {
+        return Err(ApiError::Malformed("the body is not what this address takes: send an object".into()));
+    }
+    serde_json::from_str(text).map_err(refused)
 }
 
 /// Ten random bytes, for an id.

@@ -125,16 +125,18 @@ fn words(methods: &[Method]) -> String {
 /// The answer that says so.
 pub(super) fn problem<S>(gateway: &Gateway, error: &ApiError) -> Response<Body<S>> {
     let (kind, title, status) = error.kind();
-    match error {
-        ApiError::Platform(cause) if status.is_server_error() => Fault::Platform.log(&cause.to_string()),
-        ApiError::Upstream(cause) => cause.fault().log(&cause.log()),
-        _ => {}
+    if let ApiError::Platform(cause) = error
+        && status.is_server_error()
+    {
+        Fault::Platform.log(&cause.to_string());
     }
-    let detail = match error {
-        ApiError::Platform(_) if !status.is_server_error() => {
-            "it is not in a state for this any more: look at what there is now".to_owned()
-        }
-        error => error.to_string(),
+    if let ApiError::Upstream(cause) = error {
+        cause.fault().log(&cause.log());
+    }
+    let detail = if matches!(error, ApiError::Platform(_)) && !status.is_server_error() {
+        "it is not in a state for this any more: look at what there is now".to_owned()
+    } else {
+        error.to_string()
     };
     let mut document = json!({
         "type": format!("{}/problems/{kind}", gateway.settings.public_url),
