@@ -44,6 +44,44 @@ async fn suite(host: Host) {
     description::check();
 }
 
+/// Tries whatever the description allows, and some of what it doesn't: no answer of ours may be a fault, or undescribed.
+#[test]
+fn schemathesis() {
+    tests::stack::run(async {
+        let rates = "manage=off sign-in=off";
+        let stack = Stack::with_rates(Host::Standalone, rates).await;
+        let operator = stack.organisation().await;
+        let remote = Remote::start().await;
+        operator.toolbox("main", &[("fixture", remote.server())]).await;
+        operator.agent("worker", "main").await;
+        operator.person("olga", &["owner"]).await;
+        let folder = tempfile::tempdir().unwrap();
+        let description = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/openapi.yaml");
+        let mut known = String::from("[parameters]\n");
+        for (part, name) in [("org", operator.org.as_str()), ("agent", "worker"), ("user", "olga"), ("server", "fixture"), ("toolbox", "main")] {
+            known.push_str(&format!("\"path.{part}\" = \"{name}\"\n"));
+        }
+        let config = folder.path().join("schemathesis.toml");
+        std::fs::write(&config, known).unwrap();
+        let output = tokio::process::Command::new(description::python().with_file_name("schemathesis"))
+            .arg("--config-file")
+            .arg(&config)
+            .args(["run", description, "--url"])
+            .arg(format!("{}/api/v1", operator.door.url()))
+            .args(["--header", &format!("Authorization: Bearer {}", operator.key)])
+            .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance"])
+            .args(["--phases", "examples,coverage,fuzzing", "--mode", "all", "--seed", "1", "--max-examples", "4"])
+            .args(["--generation-deterministic", "--no-color", "--max-time", "60"])
+            .current_dir(folder.path())
+            .output()
+            .await
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        println!("{told}");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    });
+}
+
 fn of(who: &Operator, path: &str) -> String {
     format!("/orgs/{}{path}", who.org)
 }

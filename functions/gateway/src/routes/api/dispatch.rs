@@ -93,9 +93,7 @@ async fn at_desk<P: Platform>(
         Operation::PutIdentityProvider => {
             Box::pin(identity_providers::put(desk, part("provider"), body)).await.map(Reply::from)
         }
-        Operation::DeleteIdentityProvider => {
-            identity_providers::delete(desk, part("provider")).await.map(Reply::from)
-        }
+        Operation::DeleteIdentityProvider => identity_providers::delete(desk, part("provider")).await,
         Operation::ListTeams => desk.list(&teams::KIND, query).await,
         Operation::GetTeam => teams::get(desk, part("team")).await,
         Operation::PutTeam => teams::put(desk, part("team"), body).await,

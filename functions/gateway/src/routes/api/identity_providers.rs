@@ -7,6 +7,7 @@ use schemas::names::{IdentityProviderName, TeamName};
 use serde_json::{Value, json};
 
 use super::problem::ApiError;
+use super::reply::Reply;
 use super::{Desk, read, teams};
 use crate::platform::Platform;
 use crate::routes::sign_in::{redirect_uri, secret_place};
@@ -125,12 +126,14 @@ pub(super) async fn get<P: Platform>(desk: &Desk<'_, P>, name: &str) -> Result<V
 }
 
 /// Nobody signs in there any more. Who is linked to it stays so, for when it is set up again.
-pub(super) async fn delete<P: Platform>(desk: &Desk<'_, P>, name: &str) -> Result<Value, ApiError> {
+pub(super) async fn delete<P: Platform>(desk: &Desk<'_, P>, name: &str) -> Result<Reply, ApiError> {
     let name = IdentityProviderName::parse(name)?;
-    let statement = identities::delete_provider(&desk.org.id, &name);
     let what = format!("identity provider `{name}`");
-    let results = desk.change("identity-provider.delete", what, vec![statement]).await?;
-    Ok(json!({ "deleted": results.first().is_some_and(|rows| !rows.is_empty()) }))
+    let found = identities::find_provider(desk.platform, &desk.name, &name).await?;
+    found.ok_or_else(|| ApiError::NotFound(what.clone()))?;
+    desk.change("identity-provider.delete", what, vec![identities::delete_provider(&desk.org.id, &name)])
+        .await?;
+    Ok(Reply::nothing())
 }
 
 /// A provider, as it is told: never with its secret.
