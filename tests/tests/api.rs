@@ -58,9 +58,20 @@ fn schemathesis() {
         let folder = tempfile::tempdir().unwrap();
         let description = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/openapi.yaml");
         let mut known = String::from("[parameters]\n");
-        for (part, name) in [("org", operator.org.as_str()), ("agent", "worker"), ("user", "olga"), ("server", "fixture"), ("toolbox", "main")] {
+        for (part, name) in [
+            ("org", operator.org.as_str()),
+            ("agent", "worker"),
+            ("user", "olga"),
+            ("server", "fixture"),
+            ("toolbox", "main"),
+        ] {
             known.push_str(&format!("\"path.{part}\" = \"{name}\"\n"));
         }
+        // A server behind the gateway may fail, above all one that was made up: that is described as 502.
+        known.push_str(
+            "[[operations]]\ninclude-operation-id = \"inspectServer\"\n\
+             [operations.checks.not_a_server_error]\nexpected-statuses = [\"2xx\", \"3xx\", \"4xx\", \"502\"]\n",
+        );
         let config = folder.path().join("schemathesis.toml");
         std::fs::write(&config, known).unwrap();
         let output = tokio::process::Command::new(description::python().with_file_name("schemathesis"))
@@ -71,7 +82,7 @@ fn schemathesis() {
             .args(["--header", &format!("Authorization: Bearer {}", operator.key)])
             .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance"])
             .args(["--phases", "examples,coverage,fuzzing", "--mode", "all", "--seed", "1", "--max-examples", "4"])
-            .args(["--generation-deterministic", "--no-color", "--max-time", "60"])
+            .args(["--generation-deterministic", "--no-color", "--max-time", "50"])
             .current_dir(folder.path())
             .output()
             .await
