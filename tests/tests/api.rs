@@ -178,6 +178,11 @@ async fn things(Scene { owner, .. }: &Scene) {
         ("servers", "files", json!({ "workload": workload })),
         ("toolboxes", "box", json!({ "servers": [{ "name": "files", "prefix": "disk" }] })),
         ("issuers", "https%3A%2F%2Fissuer.example", issuer),
+        (
+            "clients",
+            "chat",
+            json!({ "title": "Chat", "redirectUris": ["https://chat.example/"], "tokenEndpointAuthMethod": "none" }),
+        ),
     ];
     for (list, name, body) in &things {
         let path = format!("/{list}/{name}");
@@ -441,6 +446,7 @@ async fn readings(Scene { owner, .. }: &Scene) {
         "/approvals",
         "/users/olga/sessions",
         "/identity-providers",
+        "/authorizations",
     ] {
         owner.must(Method::GET, path, Value::Null).await;
     }

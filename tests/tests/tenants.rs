@@ -66,7 +66,7 @@ const DEPLOY: [&str; 13] = [
 const OF_THE_OPERATOR: [&str; 2] = ["getStatus", "putOrg"];
 
 /// Names that stand for nothing anywhere, one for each variable part.
-const NOTHING: [(&str, &str); 16] = [
+const NOTHING: [(&str, &str); 18] = [
     ("org", "nowhere"),
     ("user", "nobody"),
     ("team", "no-team"),
@@ -83,6 +83,8 @@ const NOTHING: [(&str, &str); 16] = [
     ("approval", "apr_00000000000000000000000000"),
     ("event", "evt_00000000000000000000000000"),
     ("provider", "no-provider"),
+    ("client", "no-client"),
+    ("authorization", "aut_00000000000000000000000000"),
 ];
 
 type Names = BTreeMap<String, String>;
@@ -161,6 +163,8 @@ async fn furnish(other: &Operator, remote: &Remote) -> (Names, Client) {
     other.must(Method::PUT, "/users/frida", json!({})).await;
     other.must(Method::PUT, "/teams/foes", json!({ "users": ["frida"] })).await;
     other.trust("https://foreign.example").await;
+    let chat = json!({ "redirectUris": ["https://chat.example/callback"] });
+    other.must(Method::PUT, "/clients/chat", chat).await;
     let key = other.must(Method::POST, "/agents/spy/keys", json!({})).await;
     let refused = agent.call("nothing", json!({})).await;
     let event = refused["error"]["data"]["reference"].as_str().unwrap().to_owned();
@@ -186,6 +190,7 @@ async fn furnish(other: &Operator, remote: &Remote) -> (Names, Client) {
         ("hash", hash),
         ("proposal", proposal),
         ("event", event),
+        ("client", "chat".to_owned()),
     ] {
         foreign.insert(part.to_owned(), name);
     }

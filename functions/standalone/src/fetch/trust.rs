@@ -25,7 +25,12 @@ fn roots() -> RootCertStore {
         match read(file) {
             Ok(more) => {
                 let (added, ignored) = roots.add_parsable_certificates(more);
-                tracing::debug!(added, ignored, "certificate authorities of `{}` are trusted", file.display());
+                tracing::debug!(
+                    added,
+                    ignored,
+                    "certificate authorities of `{}` are trusted",
+                    file.display()
+                );
             }
             // Without them we trust fewer, which is safe: what they vouch for is then not reached.
             Err(error) => {
