@@ -28,7 +28,7 @@ struct Scene {
 }
 
 async fn suite(host: Host) {
-    let stack = Stack::start(host).await;
+    let stack = Stack::with_rates(host, "register=off sign-in=off token=off").await;
     let operator = stack.organisation().await;
     operator.toolbox("main", &[("fixture", fixture::stdio("modern").await)]).await;
     for (agent, body) in [

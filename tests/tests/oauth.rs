@@ -15,6 +15,29 @@ use tests::stack::{Host, Stack, step};
 
 tests::on_every_host!(suite);
 
+/// Row 42 of the threats: whoever floods an endpoint is told to wait, and the storage stays bounded.
+#[test]
+fn floods() {
+    tests::stack::run(async {
+        let stack = Stack::with_rates(Host::Standalone, "register=60 token=60").await;
+        let metadata = json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none" });
+        let told = futures_util::future::join_all((0..200).map(|_| register(&stack.door, &metadata))).await;
+        let made = told.iter().filter(|told| told.status == StatusCode::CREATED).count();
+        let refused: Vec<&Told> = told.iter().filter(|told| told.status == StatusCode::TOO_MANY_REQUESTS).collect();
+        assert_eq!(made + refused.len(), told.len());
+        // A bucket lives in one core: each lets a burst of 20 through, and one a second.
+        let cores = std::thread::available_parallelism().unwrap().get();
+        assert!((20..=(20 + 30) * cores).contains(&made), "{made}");
+        for told in refused {
+            assert_eq!(told.error(), "temporarily_unavailable");
+            assert!(told.headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap() >= 1);
+        }
+        let client = Client { door: stack.door.clone(), id: "x".into(), secret: None, redirect_uri: REDIRECT.into() };
+        let guesses = futures_util::future::join_all((0..200).map(|_| client.redeem("ambit_ac_guess"))).await;
+        assert!(guesses.iter().any(|told| told.status == StatusCode::TOO_MANY_REQUESTS), "nobody guesses without end");
+    });
+}
+
 /// An organisation with a toolbox, an agent that lets every client in, and a person who is signed in.
 struct Scene {
     stack: Stack,
@@ -23,7 +46,7 @@ struct Scene {
 }
 
 async fn suite(host: Host) {
-    let stack = Stack::start(host).await;
+    let stack = Stack::with_rates(host, "register=off sign-in=off token=off").await;
     let operator = stack.organisation().await;
     operator.toolbox("main", &[("fixture", fixture::stdio("modern").await)]).await;
     operator.toolbox("other", &[]).await;

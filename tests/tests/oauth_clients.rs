@@ -31,7 +31,7 @@ fn on_workerd() {
 }
 
 async fn every_client(host: Host) {
-    let stack = Stack::start(host).await;
+    let stack = Stack::with_rates(host, "register=off sign-in=off token=off").await;
     let operator = stack.organisation().await;
     operator.toolbox("main", &[("fixture", fixture::stdio("modern").await)]).await;
     operator.must(Method::PUT, "/agents/assistant", json!({ "clients": ["*"] })).await;
