@@ -23,7 +23,8 @@ fn floods() {
         let metadata = json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none" });
         let told = futures_util::future::join_all((0..200).map(|_| register(&stack.door, &metadata))).await;
         let made = told.iter().filter(|told| told.status == StatusCode::CREATED).count();
-        let refused: Vec<&Told> = told.iter().filter(|told| told.status == StatusCode::TOO_MANY_REQUESTS).collect();
+        let refused: Vec<&Told> =
+            told.iter().filter(|told| told.status == StatusCode::TOO_MANY_REQUESTS).collect();
         assert_eq!(made + refused.len(), told.len());
         // A bucket lives in one core: each lets a burst of 20 through, and one a second.
         let cores = std::thread::available_parallelism().unwrap().get();
@@ -32,9 +33,13 @@ fn floods() {
             assert_eq!(told.error(), "temporarily_unavailable");
             assert!(told.headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap() >= 1);
         }
-        let client = Client { door: stack.door.clone(), id: "x".into(), secret: None, redirect_uri: REDIRECT.into() };
+        let client =
+            Client { door: stack.door.clone(), id: "x".into(), secret: None, redirect_uri: REDIRECT.into() };
         let guesses = futures_util::future::join_all((0..200).map(|_| client.redeem("ambit_ac_guess"))).await;
-        assert!(guesses.iter().any(|told| told.status == StatusCode::TOO_MANY_REQUESTS), "nobody guesses without end");
+        assert!(
+            guesses.iter().any(|told| told.status == StatusCode::TOO_MANY_REQUESTS),
+            "nobody guesses without end"
+        );
     });
 }
 

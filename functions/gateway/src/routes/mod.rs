@@ -12,10 +12,11 @@ mod programs;
 pub(crate) mod sign_in;
 mod visible;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
-use schemas::provisioner::MAX_MESSAGE_BYTES;
 
 use crate::Gateway;
 use crate::body::{Body, Incoming, Unread, receive};
@@ -38,24 +39,20 @@ pub(crate) async fn route<P: Platform>(
             metadata::serve(gateway, platform, org, toolbox).await
         }
         (_, ["api", "v1", rest @ ..]) => api::serve(gateway, platform, head, body, rest).await,
-        (&Method::GET | &Method::POST, ["approve", id]) => match whole(gateway, platform, head, body).await {
+        (&Method::GET | &Method::POST, ["approve", id]) => match whole(platform, head, body).await {
             Ok(request) => approve::serve(gateway, platform, &request, id).await,
             Err(refused) => refused,
         },
-        (&Method::GET | &Method::POST, ["sign-in", rest @ ..]) => {
-            match whole(gateway, platform, head, body).await {
-                Ok(request) => sign_in::serve(gateway, platform, &request, rest).await,
-                Err(refused) => refused,
-            }
-        }
-        (&Method::GET | &Method::POST, ["account", rest @ ..]) => {
-            match whole(gateway, platform, head, body).await {
-                Ok(request) => account::serve(gateway, platform, &request, rest).await,
-                Err(refused) => refused,
-            }
-        }
+        (&Method::GET | &Method::POST, ["sign-in", rest @ ..]) => match whole(platform, head, body).await {
+            Ok(request) => sign_in::serve(gateway, platform, &request, rest).await,
+            Err(refused) => refused,
+        },
+        (&Method::GET | &Method::POST, ["account", rest @ ..]) => match whole(platform, head, body).await {
+            Ok(request) => account::serve(gateway, platform, &request, rest).await,
+            Err(refused) => refused,
+        },
         (_, path) if let Some(endpoint) = oauth_server::Endpoint::at(path) => {
-            match whole(gateway, platform, head, body).await {
+            match whole(platform, head, body).await {
                 Ok(request) => oauth_server::serve(gateway, platform, endpoint, &request).await,
                 Err(refused) => refused,
             }
@@ -71,16 +68,20 @@ pub(crate) async fn route<P: Platform>(
     }
 }
 
+/// The longest body of a form or of a client's request to us, in bytes.
+const LONGEST: usize = 64 * 1024;
+/// And it comes soon, or not at all.
+const WITHIN: Duration = Duration::from_secs(30);
+
 /// The request with its body, for surfaces that need it before they can say anything.
 async fn whole<P: Platform>(
-    gateway: &Gateway,
     platform: &P,
     head: Parts,
     body: impl Incoming,
 ) -> Result<Request<Bytes>, Response<Body<P::Stream>>> {
-    match receive(platform, body, MAX_MESSAGE_BYTES, gateway.settings.call_limit).await {
+    match receive(platform, body, LONGEST, WITHIN).await {
         Ok(body) => Ok(Request::from_parts(head, body)),
-        Err(Unread::TooLarge) => Err(text(StatusCode::PAYLOAD_TOO_LARGE, "a body may have 10 MiB\n")),
+        Err(Unread::TooLarge) => Err(text(StatusCode::PAYLOAD_TOO_LARGE, "a body may have 64 KiB here\n")),
         Err(Unread::Broken) => Err(text(StatusCode::BAD_REQUEST, "the body broke off\n")),
         Err(Unread::Late) => Err(text(StatusCode::REQUEST_TIMEOUT, "the body took too long\n")),
     }

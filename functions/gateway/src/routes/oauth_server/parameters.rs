@@ -56,12 +56,5 @@ pub(super) fn of_form(request: &http::Request<bytes::Bytes>) -> Result<Parameter
     if request.uri().query().is_some_and(|query| !query.is_empty()) {
         return Err(OAuthError::invalid_request("parameters belong into the body, where no log keeps them"));
     }
-    if request.body().len() > LONGEST {
-        return Err(OAuthError::invalid_request(format!("the body may have {LONGEST} bytes"))
-            .with_status(http::StatusCode::PAYLOAD_TOO_LARGE));
-    }
     Parameters::read(request.body())
 }
-
-/// The longest form, in bytes: assertions of identity providers can be long.
-const LONGEST: usize = 64 * 1024;
