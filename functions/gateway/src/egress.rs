@@ -141,7 +141,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         (0x64, 0xff9b) => is_public_v4(embedded(0)),
         (0x2002, _) => is_public_v4(embedded(80)),
         // Documentation, benchmarking, ORCHID, Teredo.
-        (0x2001, 0xdb8 | 2 | 0) | (0x2001, 0x10..=0x3f) | (0x3fff, 0..=0xfff) => false,
+        (0x2001, 0xdb8 | 2 | 0 | 0x10..=0x3f) | (0x3fff, 0..=0xfff) => false,
         // Everything that is allocated as global unicast.
         (first, _) => (first & 0xe000) == 0x2000,
     }

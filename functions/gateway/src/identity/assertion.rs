@@ -68,7 +68,7 @@ pub(crate) async fn verify_client<P: Platform>(
     let signed = gateway.tokens.signed(&gateway.settings, platform, token, keys, &jwt::ALGORITHMS).await;
     let payload = signed.map_err(|error| match error {
         IdentityError::Platform(error) => ProofError::Platform(error),
-        other => invalid(&other.to_string()),
+        other @ (IdentityError::Missing | IdentityError::Invalid(_)) => invalid(&other.to_string()),
     })?;
     let claims: Claims = serde_json::from_slice(&payload)
         .map_err(|_| invalid("it must have `iss`, `sub`, `aud`, `exp` and `jti`"))?;

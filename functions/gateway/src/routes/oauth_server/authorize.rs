@@ -85,7 +85,7 @@ pub(super) async fn serve<P: Platform>(
     };
     let asked = match read(gateway, &client, redirect_uri, &parameters) {
         Ok(asked) => asked,
-        Err((asked, error)) => return asked.fail(gateway, &error),
+        Err(failed) => return failed.0.fail(gateway, &failed.1),
     };
     consent::ask(gateway, platform, request, &client, asked).await
 }
@@ -121,7 +121,7 @@ fn read(
     client: &Client,
     redirect_uri: String,
     parameters: &Parameters,
-) -> Result<Asked, (Asked, OAuthError)> {
+) -> Result<Asked, Box<(Asked, OAuthError)>> {
     let text = |name| parameters.get(name).map(str::to_owned);
     let prompts = |word: &str| parameters.get("prompt").unwrap_or_default().split(' ').any(|one| one == word);
     let mut asked = Asked {
@@ -164,7 +164,7 @@ fn read(
             asked.scopes = scopes::granted(parameters.get("scope").unwrap_or_default(), managing);
             Ok(asked)
         }
-        Err(error) => Err((asked, error)),
+        Err(error) => Err(Box::new((asked, error))),
     }
 }
 

@@ -45,7 +45,7 @@ struct Carried {
 /// Why nothing comes of it: said to the client, or on a page.
 enum Stop<S> {
     Tell(OAuthError),
-    Show(Response<Body<S>>),
+    Show(Box<Response<Body<S>>>),
 }
 
 impl<S> From<OAuthError> for Stop<S> {
@@ -56,7 +56,7 @@ impl<S> From<OAuthError> for Stop<S> {
 
 impl<S> From<PlatformError> for Stop<S> {
     fn from(error: PlatformError) -> Self {
-        Self::Show(unavailable(&error))
+        Self::Show(Box::new(unavailable(&error)))
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn ask<P: Platform>(
         return sign_in::ask(org, back);
     };
     let answered = match target {
-        Some(Target::Management) => manage(gateway, platform, &signed, client, &asked).await,
+        Some(Target::Management) => manage(gateway, platform, &signed, client, &asked),
         toolbox => at_toolbox(gateway, platform, &signed, client, &asked, toolbox).await,
     };
     answered.unwrap_or_else(|stop| stopped(gateway, &asked, stop))
@@ -92,7 +92,7 @@ pub(super) async fn ask<P: Platform>(
 fn stopped<S>(gateway: &Gateway, asked: &Asked, stop: Stop<S>) -> Response<Body<S>> {
     match stop {
         Stop::Tell(error) => asked.fail(gateway, &error),
-        Stop::Show(response) => response,
+        Stop::Show(response) => *response,
     }
 }
 
@@ -124,13 +124,13 @@ async fn at_toolbox<P: Platform>(
             return Err(OAuthError::access_denied("no agent lets this client in").into());
         }
         let carried = carry(gateway, platform, signed, asked);
-        return Err(Stop::Show(consent_page::nobody(
+        return Err(Stop::Show(Box::new(consent_page::nobody(
             client,
             asked,
             &signed.person.facts,
             toolboxes.is_empty(),
             &carried,
-        )));
+        ))));
     }
     if !asked.ask_again
         && !is_local(&asked.redirect_uri)
@@ -172,7 +172,7 @@ async fn said_before<P: Platform>(
 }
 
 /// The management API: as the person themself, and for our own command line only.
-async fn manage<P: Platform>(
+fn manage<P: Platform>(
     gateway: &Gateway,
     platform: &P,
     signed: &Signed,
