@@ -357,7 +357,8 @@ fn matrix() -> String {
 fn acting(set: &CompiledSet) -> String {
     let mut text = String::new();
     for owner in [None, Some("ann"), Some("bob")] {
-        let people: [(&str, fn(&mut UserFacts)); 3] = [
+        type Change = fn(&mut UserFacts);
+        let people: [(&str, Change); 3] = [
             ("ann", |_| {}),
             ("ann, suspended", |ann| ann.status = Status::Suspended),
             ("ann of another org", |ann| ann.org = facts::org("globex")),

@@ -175,7 +175,7 @@ impl Client {
         match &basic {
             Some(basic) => headers.push(("authorization", basic)),
             None if !self.id.is_empty() && !fields.iter().any(|(name, _)| *name == "client_id") => {
-                all.push(("client_id", &self.id))
+                all.push(("client_id", &self.id));
             }
             None => {}
         }

@@ -627,7 +627,7 @@ async fn audiences(scene: &Scene) {
         assert_eq!(scene.status(&token).await, StatusCode::UNAUTHORIZED, "{what}");
     }
     if let Door::Memory(memory) = &scene.stack.door {
-        memory.platform.advance(Duration::from_secs(10 * 60));
+        memory.platform.advance(Duration::from_mins(10));
         assert_eq!(scene.status(token).await, StatusCode::UNAUTHORIZED, "expired");
     }
 }
@@ -744,7 +744,7 @@ async fn registrations(scene: &Scene) {
     assert_eq!(register(door, &large).await.status, StatusCode::PAYLOAD_TOO_LARGE);
     if let Door::Memory(memory) = door {
         let client = Client::registered(door).await;
-        memory.platform.advance(Duration::from_secs(25 * 60 * 60));
+        memory.platform.advance(Duration::from_hours(25));
         let mut browser = scene.person("ann").await;
         let page = client.asked(&mut browser, &scene.resource).await;
         assert_eq!(page.status, StatusCode::BAD_REQUEST, "nobody let it in within a day: {}", page.text());
@@ -843,7 +843,7 @@ async fn faults(scene: &Scene, memory: &Memory) {
     let (client, told) = scene.let_in(&mut browser).await;
     let mut token = told.text("refresh_token").to_owned();
     memory.platform.fail(None);
-    token = client.refresh(&token).await.text("refresh_token").to_owned();
+    client.refresh(&token).await.text("refresh_token").clone_into(&mut token);
     let steps = memory.platform.asked().len();
     assert!(steps >= 3, "{steps}");
     for at in 0..steps {

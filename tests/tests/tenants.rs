@@ -200,8 +200,7 @@ async fn furnish(other: &Operator, remote: &Remote) -> (Names, Client) {
 /// A body that passes the shape of an operation, where it needs one to get as far as its address.
 fn body(operation: Operation) -> Value {
     match operation.id().as_str() {
-        "decideProposal" => json!({ "decision": "refuse" }),
-        "decideApproval" => json!({ "decision": "refuse" }),
+        "decideProposal" | "decideApproval" => json!({ "decision": "refuse" }),
         "judgeTool" => json!({ "state": "quarantined", "flags":
             { "readOnly": false, "destructive": true, "idempotent": false, "openWorld": true } }),
         "allowRefused" => json!({ "event": "evt_00000000000000000000000000" }),

@@ -34,7 +34,7 @@ fn roots() -> RootCertStore {
             }
             // Without them we trust fewer, which is safe: what they vouch for is then not reached.
             Err(error) => {
-                tracing::error!("`{FILE}` names `{}`, which can't be read: {error}", file.display())
+                tracing::error!("`{FILE}` names `{}`, which can't be read: {error}", file.display());
             }
         }
     }
