@@ -56,6 +56,7 @@ struct Keys {
     provisioner: String,
     provisioner_url: String,
     rates: String,
+    quota: u32,
 }
 
 impl Keys {
@@ -66,9 +67,14 @@ impl Keys {
             ("AMBIT_PROVISIONER_KEY", &self.provisioner),
             ("AMBIT_PROVISIONER_URL", &self.provisioner_url),
             ("AMBIT_RATES", &self.rates),
+            ("AMBIT_QUOTA", &self.quota.to_string()),
+            // Rates are counted on each core.
+            ("AMBIT_CORES", &if self.rates.is_empty() { String::new() } else { "1".to_owned() }),
         ]
         .map(|(name, value)| (name.to_owned(), value.clone()))
-        .to_vec()
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .collect()
     }
 }
 
@@ -99,6 +105,11 @@ impl Stack {
 
     /// Starts one with other rates than the usual.
     pub async fn with_rates(host: Host, rates: &str) -> Self {
+        Self::with_bounds(host, rates, 10_000).await
+    }
+
+    /// Starts one with other rates, on one core, and another quota.
+    pub async fn with_bounds(host: Host, rates: &str, quota: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let keys = Keys {
@@ -107,6 +118,7 @@ impl Stack {
             provisioner: random_key(),
             provisioner_url: format!("http://127.0.0.1:{port}"),
             rates: rates.to_owned(),
+            quota,
         };
         std::fs::write(folder.path().join("provisioner.key"), &keys.provisioner).unwrap();
         let provisioner = start_provisioner(&folder, port);
@@ -208,7 +220,7 @@ async fn start_gateway(host: Host, folder: &TempDir, keys: &Keys) -> (Running, D
             let settings = Settings::new(crate::memory::URL)
                 .unwrap()
                 .provisioner(Some(keys.provisioner_url.clone()))
-                .bounds(keys.rates.parse().unwrap(), 10_000);
+                .bounds(keys.rates.parse().unwrap(), keys.quota);
             let memory = Memory::start(settings, MemoryPlatform::new(secrets, real_network())).await;
             (Running::Memory, Door::Memory(memory))
         }

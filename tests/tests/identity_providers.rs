@@ -24,7 +24,7 @@ struct Scene {
 }
 
 async fn suite(host: Host) {
-    let stack = Stack::start(host).await;
+    let stack = Stack::with_rates(host, "sign-in=off token=off register=off").await;
     let (idp, other) = (IdentityProvider::start().await, IdentityProvider::start().await);
     let scene = Scene { door: stack.door.clone(), operator: stack.organisation().await, idp, other };
     step("setting one up", setting_up(&scene)).await;

@@ -19,7 +19,7 @@ struct Scene {
 }
 
 async fn suite(host: Host) {
-    let stack = Stack::start(host).await;
+    let stack = Stack::with_rates(host, "sign-in=off token=off register=off").await;
     let scene = Scene { door: stack.door.clone(), operator: stack.organisation().await };
     step("a link signs in once", once(&scene)).await;
     step("a link is looked at and sent by its own page only", own_page(&scene)).await;

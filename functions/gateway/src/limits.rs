@@ -211,8 +211,9 @@ impl Limits {
     }
 
     fn rate(&self, class: Class, who: &Who) -> Option<Rate> {
-        let a_minute = self.rates.of(class)? * who.share();
-        Some(Rate { a_second: a_minute / 60.0, burst: (a_minute / 10.0).max(20.0) })
+        let a_minute = self.rates.of(class)?;
+        let burst = (a_minute / 10.0).max(20.0);
+        Some(Rate { a_second: a_minute / 60.0 * who.share(), burst: burst * who.share() })
     }
 }
 

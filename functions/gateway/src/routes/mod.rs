@@ -58,6 +58,9 @@ pub(crate) async fn route<P: Platform>(
             }
         }
         (&Method::GET, ["" | "console"]) => console::serve(gateway, platform, &head.headers).await,
+        (&Method::GET, ["problems", kind]) if let Some(words) = api::meaning(kind) => {
+            text(StatusCode::OK, words)
+        }
         (&Method::GET, ["style.css"]) => page::stylesheet(),
         (&Method::GET, ["passkey.js"]) => page::script(),
         (&Method::GET, ["healthz"]) => text(StatusCode::OK, "ok\n"),

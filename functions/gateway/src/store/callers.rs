@@ -42,6 +42,17 @@ pub(crate) enum Credential {
 }
 
 impl Credential {
+    /// What tells callers apart, for counting what they ask.
+    pub(crate) fn fingerprint(&self) -> String {
+        match self {
+            Self::KeyHash(hash) => hash.clone(),
+            Self::Token { org, issuer, client, subject, .. } => {
+                format!("{org}\n{issuer}\n{client}\n{subject}")
+            }
+            Self::Access { authorization, .. } => authorization.to_string(),
+        }
+    }
+
     /// What stands for `?1` (key hash, or the agent's own id), `?2` (organisation) and `?3` (client) in statements that need the
     /// agent's id.
     pub(super) fn keys(&self) -> [Value; 3] {

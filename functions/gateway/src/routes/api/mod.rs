@@ -43,6 +43,7 @@ use schemas::names::{OrgName, ToolboxName};
 use schemas::provisioner::MAX_MESSAGE_BYTES;
 
 use self::desk::Desk;
+pub(super) use self::problem::meaning;
 use self::problem::{ApiError, problem};
 use self::reply::{Conditions, Reply};
 pub use self::table::Operation;

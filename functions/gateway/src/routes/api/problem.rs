@@ -122,6 +122,48 @@ fn words(methods: &[Method]) -> String {
     methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
 }
 
+/// What the last part of a problem's `type` means, for whoever opens that address.
+const MEANINGS: [(&str, &str); 18] = [
+    ("malformed", "The request makes no sense: a name, a query or a body is not what the address takes."),
+    (
+        "identity",
+        "Nobody proved who is asking: show a person's key, an access token for this API, or the operator's key as a bearer token.",
+    ),
+    (
+        "forbidden",
+        "The policies of the organisation do not allow it. The refusal is in the audit trail, with the decision.",
+    ),
+    ("operator-only", "Only the operator of the deployment may do that."),
+    ("quota", "The organisation has as many things of that kind as the deployment lets it have."),
+    ("not-found", "There is no such thing in this organisation, or no such address."),
+    ("method", "The address takes other methods; `Allow` says which."),
+    ("too-slow", "The body took too long to arrive."),
+    ("conflict", "What is there stands in the way: look at it, then decide anew."),
+    (
+        "under-way",
+        "A request with the same `Idempotency-Key` is under way, or was done and its answer got lost.",
+    ),
+    (
+        "precondition",
+        "`If-Match` or `If-None-Match` does not hold: somebody changed it in the meantime. Read it again.",
+    ),
+    ("too-large", "The body is larger than it may be."),
+    ("media-type", "Bodies are JSON: `application/json`, and for PATCH `application/merge-patch+json`."),
+    ("refused", "It was understood, and did not pass its checks; `errors` says what was found."),
+    ("key-of-another", "The `Idempotency-Key` was used for another request: take a new one for each."),
+    ("too-often", "Too many requests of late; `Retry-After` says when it is worth another try."),
+    ("upstream", "A server behind the gateway, or the provisioner that runs it, failed."),
+    (
+        "unavailable",
+        "The gateway, or its database, can't answer at the moment. Nothing was changed; try again.",
+    ),
+];
+
+/// `GET /problems/{kind}`: what a problem means, in words.
+pub(in crate::routes) fn meaning(kind: &str) -> Option<&'static str> {
+    MEANINGS.iter().find(|(known, _)| *known == kind).map(|(_, words)| *words)
+}
+
 /// The answer that says so.
 pub(super) fn problem<S>(gateway: &Gateway, error: &ApiError) -> Response<Body<S>> {
     let (kind, title, status) = error.kind();

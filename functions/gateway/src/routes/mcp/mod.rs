@@ -39,6 +39,7 @@ use crate::audit::Told;
 use crate::body::{Body, Incoming, receive};
 use crate::error::Fault;
 use crate::identity;
+use crate::limits::{Class, TooOften, Who};
 use crate::platform::Platform;
 use crate::protocol::Era;
 use crate::store::callers::Credential;
@@ -103,10 +104,23 @@ impl<'a, P: Platform> Context<'a, P> {
     /// Steps 2 and 3 of the walk, and whether the session that a legacy client carries is its own.
     async fn enter<T>(&self, method: Method, found: Found<T>) -> Result<(Visit<'a, P>, T), Failure> {
         let entered = walk::enter(self.gateway, self.platform, self.address(method), found).await?;
+        for who in self.askers() {
+            self.gateway.limits.charge(self.platform.now(), class(method), who);
+        }
         match &self.session {
             Some(session) if !session.is_of(&entered.0.caller.agent_id) => Err(session::gone().into()),
             _ => Ok(entered),
         }
+    }
+
+    /// Whether whoever shows this credential may ask now. Before anything else is looked up; what they ask is charged once they are in.
+    fn ask(&self, class: Class) -> Result<(), TooOften> {
+        let now = self.platform.now();
+        self.askers().iter().try_for_each(|who| self.gateway.limits.ask(now, class, who))
+    }
+
+    fn askers(&self) -> [Who; 2] {
+        [Who::One(self.credential.fingerprint()), Who::Org(self.org.to_string())]
     }
 
     fn address(&self, method: Method) -> Address<'_> {
@@ -118,6 +132,37 @@ impl<'a, P: Platform> Context<'a, P> {
             traceparent: self.traceparent.clone(),
         }
     }
+}
+
+/// What a method counts as.
+fn class(method: Method) -> Class {
+    match method {
+        Method::CallTool | Method::GetPrompt | Method::ReadResource | Method::Complete | Method::Listen => {
+            Class::Call
+        }
+        Method::Discover
+        | Method::ListTools
+        | Method::ListPrompts
+        | Method::ListResources
+        | Method::ListTemplates
+        | Method::Initialize
+        | Method::Ping
+        | Method::SetLevel
+        | Method::Subscribe
+        | Method::Unsubscribe => Class::List,
+    }
+}
+
+/// 429 as JSON-RPC says it.
+fn too_often<S>(
+    often: TooOften,
+    era: Option<Era>,
+    id: Option<&serde_json::value::RawValue>,
+) -> Response<Body<S>> {
+    let error = RpcError::new(error::INTERNAL, often.to_string()).with_status(StatusCode::TOO_MANY_REQUESTS);
+    let mut response = error.answer(era, id);
+    often.mark(&mut response);
+    response
 }
 
 /// Serves one HTTP request.
@@ -186,6 +231,9 @@ async fn post<P: Platform>(
     let parties = Parties { gateway, platform, org, toolbox, credential };
     let ahead = if ahead::is_worth_it(body.length()) {
         let context = parties.context(None, None);
+        if let Err(often) = context.ask(Class::Call) {
+            return too_often(often, None, None);
+        }
         // On the heap, as it is seldom needed.
         match Box::pin(ahead::look(&context, headers)).await {
             Ok(ahead) => ahead,
@@ -216,6 +264,9 @@ async fn one<P: Platform>(
             let traceparent = call.meta.text("traceparent").map(|text| message::shorten(&text));
             let mut context = parties.context(traceparent, ahead);
             let (era, id) = (call.era, call.id.clone());
+            if let Err(often) = context.ask(class(call.method)) {
+                return too_often(often, Some(era), Some(&id));
+            }
             if era != Era::Modern && call.method != Method::Initialize {
                 match session::read(&context, headers) {
                     Ok(session) => {

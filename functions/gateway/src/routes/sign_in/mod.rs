@@ -18,7 +18,8 @@ use super::page::{Forms, message, page, see_other, unavailable};
 use crate::Gateway;
 use crate::body::Body;
 use crate::identity::session::New;
-use crate::platform::{Platform, PlatformError};
+use crate::limits::{Class, Who};
+use crate::platform::{Peer, Platform, PlatformError};
 use crate::store::identities;
 
 /// Sends somebody to sign in, in that organisation if it is known which, and back to a path of ours afterwards.
@@ -28,6 +29,32 @@ pub(crate) fn ask<S>(org: Option<&OrgName>, return_to: &str) -> Response<Body<S>
 
 /// Serves one request.
 pub(super) async fn serve<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    request: &Request<Bytes>,
+    path: &[&str],
+) -> Response<Body<P::Stream>> {
+    let now = platform.now();
+    let peer = request.extensions().get::<Peer>().map(|peer| Who::peer(peer.0));
+    if let Some(peer) = &peer
+        && let Err(often) = gateway.limits.ask(now, Class::SignIn, peer)
+    {
+        let why = "Too many attempts to sign in from your network failed. Wait a little, then try again.";
+        let mut response = message(StatusCode::TOO_MANY_REQUESTS, "Not now", why);
+        often.mark(&mut response);
+        return response;
+    }
+    let response = dispatch(gateway, platform, request, path).await;
+    // Only attempts that fail are counted.
+    if let Some(peer) = peer
+        && response.status().is_client_error()
+    {
+        gateway.limits.charge(now, Class::SignIn, peer);
+    }
+    response
+}
+
+async fn dispatch<P: Platform>(
     gateway: &Gateway,
     platform: &P,
     request: &Request<Bytes>,
