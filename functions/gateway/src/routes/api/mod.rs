@@ -103,12 +103,12 @@ enum Asker {
 async fn prove<P: Platform>(gateway: &Gateway, platform: &P, head: &Parts) -> Result<Asker, ApiError> {
     let (now, limits) = (platform.now(), &gateway.limits);
     let peer = head.extensions.get::<Peer>().map(|peer| Who::peer(peer.0));
-    if let Some(peer) = &peer {
-        limits.ask(now, Class::SignIn, peer)?;
-    }
+    // Whoever fails too often is told so; whoever does not fail is not held up by others at the same address.
     let failed = |error: IdentityError| {
-        if let (IdentityError::Invalid(_), Some(peer)) = (&error, &peer) {
-            limits.charge(now, Class::SignIn, peer.clone());
+        if let (IdentityError::Invalid(_), Some(peer)) = (&error, &peer)
+            && let Err(often) = limits.admit(now, Class::SignIn, peer.clone())
+        {
+            return ApiError::from(often);
         }
         ApiError::from(error)
     };
