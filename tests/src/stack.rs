@@ -197,6 +197,13 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            for log in ["gateway.log", "workerd/workerd.log", "provisioner.log"] {
+                let text = std::fs::read_to_string(self.folder.path().join(log)).unwrap_or_default();
+                let lines: Vec<&str> = text.lines().rev().take(12).collect();
+                println!("the end of {log}, last line first:\n{}", lines.join("\n"));
+            }
+        }
         for org in self.orgs.borrow().iter() {
             let containers = Self::containers(org);
             if !containers.is_empty() {

@@ -16,6 +16,9 @@ use crate::store::admin;
 use crate::store::documents::{self, TOOLS, Thing};
 use crate::toolboxes::Flags;
 
+/// All rows, as SQLite says it; D1 takes no number beyond what a double holds.
+const NO_LIMIT: i64 = -1;
+
 /// The tools of a server.
 pub(super) async fn list<P: Platform>(
     desk: &Desk<'_, P>,
@@ -28,7 +31,7 @@ pub(super) async fn list<P: Platform>(
 
 /// All tools of a server, in the order of their names.
 pub(super) async fn all<P: Platform>(desk: &Desk<'_, P>, server: &ServerId) -> Result<Value, ApiError> {
-    let found = documents::list(desk.platform, &TOOLS, server.as_str(), &[], ("", i64::MAX)).await?;
+    let found = documents::list(desk.platform, &TOOLS, server.as_str(), &[], ("", NO_LIMIT)).await?;
     let tools: Vec<Value> =
         found.iter().map(|(_, text)| serde_json::from_str(text).unwrap_or_default()).collect();
     Ok(json!({ "tools": tools }))
