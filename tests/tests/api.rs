@@ -36,6 +36,7 @@ async fn suite(host: Host) {
     step("every thing is listed, read, changed and deleted", things(&scene)).await;
     step("pages", pages(&scene)).await;
     step("conditions", conditions(&scene)).await;
+    step("conditions on policies", policies(&scene)).await;
     step("a part of a thing", patches(&scene)).await;
     step("requests that are sent twice", twice(&scene)).await;
     step("keys of one toolbox and of some scopes", reach(&scene)).await;
@@ -306,6 +307,21 @@ async fn conditions(Scene { owner, .. }: &Scene) {
         async |tag: &str| owner.whole(Method::DELETE, &path, &[("if-match", tag)], Value::Null).await.0;
     assert_eq!(delete(&first).await, StatusCode::PRECONDITION_FAILED);
     assert_eq!(delete(&format!("\"x\", {second}")).await, StatusCode::NO_CONTENT);
+}
+
+/// Policies are a thing, too.
+async fn policies(Scene { owner, .. }: &Scene) {
+    let path = of(owner, "/policies");
+    let (_, headers, _) = owner.whole(Method::GET, &path, &[], Value::Null).await;
+    let tag = headers["etag"].to_str().unwrap().to_owned();
+    let file = |id: &str| json!([{ "name": "own.cedar", "text": format!("@id(\"{id}\")\npermit (\n  principal == Ambit::Agent::\"{id}\",\n  action,\n  resource\n);\n") }]);
+    let put = async |id: &str| {
+        let body = json!({ "files": file(id) });
+        owner.whole(Method::PUT, &path, &[("if-match", &tag)], body).await
+    };
+    let (status, _, answer) = put("a").await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(put("b").await.0, StatusCode::PRECONDITION_FAILED);
 }
 
 async fn patches(Scene { owner, .. }: &Scene) {

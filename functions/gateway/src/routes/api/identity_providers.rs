@@ -44,6 +44,7 @@ pub(super) async fn put<P: Platform>(
 ) -> Result<Value, ApiError> {
     let name = IdentityProviderName::parse(name)?;
     let body: Body = read(body)?;
+    hold(desk, &name).await?;
     let kept = if body.client_secret.is_none() { Kept::IfSame } else { Kept::No };
     let secret = body.client_secret.clone().filter(|secret| !secret.is_empty()).map(Secret::new);
     let mut provider = check(name, body)?;
@@ -125,12 +126,24 @@ pub(super) async fn get<P: Platform>(desk: &Desk<'_, P>, name: &str) -> Result<V
     Ok(shown(desk, &provider, provider.client_secret.is_some()))
 }
 
+/// Holds a provider against what the request demands of it.
+async fn hold<P: Platform>(desk: &Desk<'_, P>, name: &IdentityProviderName) -> Result<(), ApiError> {
+    if !desk.conditions.any() {
+        return Ok(());
+    }
+    let found = identities::find_provider(desk.platform, &desk.name, name).await?;
+    let current =
+        found.map(|(_, provider)| shown(desk, &provider, provider.client_secret.is_some()).to_string());
+    desk.conditions.hold(current.as_deref())
+}
+
 /// Nobody signs in there any more. Who is linked to it stays so, for when it is set up again.
 pub(super) async fn delete<P: Platform>(desk: &Desk<'_, P>, name: &str) -> Result<Reply, ApiError> {
     let name = IdentityProviderName::parse(name)?;
     let what = format!("identity provider `{name}`");
     let found = identities::find_provider(desk.platform, &desk.name, &name).await?;
     found.ok_or_else(|| ApiError::NotFound(what.clone()))?;
+    hold(desk, &name).await?;
     desk.change("identity-provider.delete", what, vec![identities::delete_provider(&desk.org.id, &name)])
         .await?;
     Ok(Reply::nothing())

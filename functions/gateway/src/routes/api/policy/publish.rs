@@ -38,6 +38,10 @@ pub(in crate::routes::api) async fn publish<P: Platform>(
     body: &Bytes,
 ) -> Result<Value, ApiError> {
     let Publish { files, cases, replaces, note, break_glass } = read(body)?;
+    // Whatever is published meanwhile is found by the swap.
+    if desk.conditions.any() {
+        desk.conditions.hold(Some(&super::get(desk).await?.to_string()))?;
+    }
     let draft = draft::prepare(desk, draft::Body { files, cases }).await?;
     go(desk, draft, replaces, note, break_glass).await
 }
