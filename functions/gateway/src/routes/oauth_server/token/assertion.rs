@@ -4,17 +4,16 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Response;
-use schemas::audit::Actor;
-use schemas::ids::{AuthorizationId, Timestamp};
+use schemas::ids::Timestamp;
 
 use super::Ask;
+use super::issue::Granted;
 use crate::body::Body;
 use crate::platform::Platform;
 use crate::routes::oauth_server::acting::Place;
 use crate::routes::oauth_server::error::OAuthError;
 use crate::routes::oauth_server::scopes;
 use crate::routes::oauth_server::target::Target;
-use crate::store::authorizations::Authorization;
 use crate::store::callers::Credential;
 use crate::store::{clients, people};
 
@@ -84,20 +83,9 @@ async fn workload<P: Platform>(
         return Err(OAuthError::invalid_request("a workload is no client: leave `client_id` out"));
     }
     let (agent, _, _) = place.still(ask.platform, &ask.client, &agent, None).await?;
-    let actor = Actor { agent: Some(agent.facts.name.clone()), user: None, credential: String::new() };
-    let new = Authorization {
-        id: AuthorizationId::mint(Timestamp(0), [0; 10]),
-        org: place.org.id.clone(),
-        org_name: place.org.name.clone(),
-        client: ask.client.id.clone(),
-        actors: vec![agent.id.to_string()],
-        agent: Some(agent.id),
-        user: None,
-        audience: target.audience(ask.gateway),
-        scopes: ask.scopes(),
-        expires_at: Timestamp(0),
-    };
-    Ok(Ask::<P>::brought(&ask.once(&place.org, new, actor, None).await?))
+    let scopes = ask.scopes();
+    let granted = Granted { place, target, agent, user: None, actors: Vec::new(), scopes, permit: None };
+    Ok(Ask::<P>::brought(&ask.once(granted).await?))
 }
 
 /// A person, for whom the enterprise's identity provider lets this client act.
@@ -156,30 +144,14 @@ async fn person<P: Platform>(
     };
     let agent =
         agent.ok_or_else(|| bad("no agent that may act for this person lets this client in"))?.id.clone();
-    let (agent, person, permit) = place.still(ask.platform, &ask.client, &agent, Some(&user)).await?;
+    let (agent, _, permit) = place.still(ask.platform, &ask.client, &agent, Some(&user)).await?;
     if !clients::burn(ask.platform, &issuer, &jag.jti, until).await? {
         return Err(bad("it was used before"));
     }
-    let actor = Actor {
-        agent: Some(agent.facts.name.clone()),
-        user: person.map(|person| person.name),
-        credential: String::new(),
-    };
     // What the identity provider allows is the most; the client may ask for less.
     let most = scopes::granted(jag.scope.as_deref().unwrap_or_default(), false);
     let scopes: Vec<String> = ask.scopes().into_iter().filter(|scope| most.contains(scope)).collect();
-    let new = Authorization {
-        id: AuthorizationId::mint(Timestamp(0), [0; 10]),
-        org: place.org.id.clone(),
-        org_name: place.org.name.clone(),
-        client: ask.client.id.clone(),
-        actors: vec![agent.id.to_string()],
-        agent: Some(agent.id),
-        user: Some(user),
-        audience: target.audience(ask.gateway),
-        scopes,
-        expires_at: Timestamp(0),
-    };
-    let record = permit.map(|permit| permit.record().clone());
-    Ok(Ask::<P>::brought(&ask.once(&place.org, new, actor, record).await?))
+    let user = Some((user, facts.name));
+    let granted = Granted { place, target, agent, user, actors: Vec::new(), scopes, permit };
+    Ok(Ask::<P>::brought(&ask.once(granted).await?))
 }

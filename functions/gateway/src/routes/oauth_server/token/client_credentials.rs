@@ -1,15 +1,13 @@
 //! A client that is an agent, with no person behind it (OAuth 2.1 §4.2; MCP extension `oauth-client-credentials`).
 
 use http::Response;
-use schemas::audit::Actor;
-use schemas::ids::{AuthorizationId, Timestamp};
 
 use super::Ask;
+use super::issue::Granted;
 use crate::body::Body;
 use crate::clients::Method;
 use crate::platform::Platform;
 use crate::routes::oauth_server::error::OAuthError;
-use crate::store::authorizations::Authorization;
 
 /// Grants a token for the agent that the client is.
 pub(super) async fn grant<P: Platform>(ask: &Ask<'_, P>) -> Result<Response<Body<P::Stream>>, OAuthError> {
@@ -26,18 +24,7 @@ pub(super) async fn grant<P: Platform>(ask: &Ask<'_, P>) -> Result<Response<Body
     let target = ask.toolbox()?;
     let place = ask.place(&target).await?;
     let (agent, _, _) = place.still(ask.platform, &ask.client, agent, None).await?;
-    let actor = Actor { agent: Some(agent.facts.name.clone()), user: None, credential: String::new() };
-    let new = Authorization {
-        id: AuthorizationId::mint(Timestamp(0), [0; 10]),
-        org: place.org.id.clone(),
-        org_name: place.org.name.clone(),
-        client: ask.client.id.clone(),
-        actors: vec![agent.id.to_string()],
-        agent: Some(agent.id),
-        user: None,
-        audience: target.audience(ask.gateway),
-        scopes: ask.scopes(),
-        expires_at: Timestamp(0),
-    };
-    Ok(Ask::<P>::brought(&ask.once(&place.org, new, actor, None).await?))
+    let scopes = ask.scopes();
+    let granted = Granted { place, target, agent, user: None, actors: Vec::new(), scopes, permit: None };
+    Ok(Ask::<P>::brought(&ask.once(granted).await?))
 }

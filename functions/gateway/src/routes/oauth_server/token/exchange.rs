@@ -2,17 +2,17 @@
 //! new token: delegation, never impersonation. Nothing grows: scopes are at most those of the token that is shown.
 
 use http::Response;
-use schemas::audit::Actor;
-use schemas::ids::{AuthorizationId, Timestamp, UserId};
+use schemas::ids::UserId;
 use serde_json::Value;
 
 use super::Ask;
+use super::issue::Granted;
 use crate::body::Body;
 use crate::clients::Method;
 use crate::platform::Platform;
 use crate::routes::oauth_server::acting::Place;
 use crate::routes::oauth_server::error::OAuthError;
-use crate::store::authorizations::{self, Authorization};
+use crate::store::authorizations;
 use crate::store::callers::Credential;
 use crate::store::people;
 
@@ -60,27 +60,9 @@ pub(super) async fn exchange<P: Platform>(ask: &Ask<'_, P>) -> Result<Response<B
     if scopes.is_empty() {
         return Err(OAuthError::new("invalid_scope", "the token that was shown allows nothing of that"));
     }
-    let actor = Actor {
-        agent: Some(agent.facts.name.clone()),
-        user: person.map(|person| person.name),
-        credential: String::new(),
-    };
-    let mut actors = vec![agent.id.to_string()];
-    actors.extend(subject.actors);
-    let new = Authorization {
-        id: AuthorizationId::mint(Timestamp(0), [0; 10]),
-        org: place.org.id.clone(),
-        org_name: place.org.name.clone(),
-        client: ask.client.id.clone(),
-        agent: Some(agent.id),
-        user: Some(subject.user),
-        audience: target.audience(ask.gateway),
-        scopes,
-        actors,
-        expires_at: Timestamp(0),
-    };
-    let record = permit.map(|permit| permit.record().clone());
-    let mut document = ask.once(&place.org, new, actor, record).await?;
+    let user = person.map(|person| (subject.user, person.name));
+    let granted = Granted { place, target, agent, user, actors: subject.actors, scopes, permit };
+    let mut document = ask.once(granted).await?;
     if let Some(members) = document.as_object_mut() {
         members.insert("issued_token_type".to_owned(), Value::from(ACCESS_TOKEN));
     }

@@ -1,10 +1,12 @@
 //! What an access token says, and the answer that brings it.
 
+use ::policies::Permit;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Response, StatusCode};
-use schemas::decision::OrgFacts;
-use schemas::ids::AuthorizationId;
+use schemas::audit::Actor;
+use schemas::ids::{AuthorizationId, UserId};
+use schemas::names::UserName;
 use serde_json::{Value, json};
 
 use super::Ask;
@@ -16,7 +18,20 @@ use crate::routes::oauth_server::acting::{Place, about, credential};
 use crate::routes::oauth_server::error::OAuthError;
 use crate::routes::oauth_server::target::Target;
 use crate::routes::oauth_server::{self, scopes};
-use crate::store::authorizations::{self, Authorization};
+use crate::store::authorizations::{self, Authorization, Candidate};
+
+/// What a grant comes to: an agent, at a toolbox, for somebody or for nobody.
+pub(super) struct Granted {
+    pub(super) place: Place,
+    pub(super) target: Target,
+    pub(super) agent: Candidate,
+    pub(super) user: Option<(UserId, UserName)>,
+    /// Who acted for the person before, outermost first.
+    pub(super) actors: Vec<String>,
+    pub(super) scopes: Vec<String>,
+    /// That the agent may act for the person.
+    pub(super) permit: Option<Permit>,
+}
 
 impl<P: Platform> Ask<'_, P> {
     /// 256 random bits in base64url.
@@ -98,21 +113,29 @@ impl<P: Platform> Ask<'_, P> {
         }))
     }
 
-    /// A new authorization that is as good as one access token, and that token: for grants without refresh tokens.
-    pub(super) async fn once(
-        &self,
-        org: &OrgFacts,
-        mut new: Authorization,
-        mut actor: schemas::audit::Actor,
-        decision: Option<schemas::decision::DecisionRecord>,
-    ) -> Result<Value, OAuthError> {
+    /// A token for what was granted, and a new authorization that is as good as this one token: for grants without refresh tokens.
+    pub(super) async fn once(&self, granted: Granted) -> Result<Value, OAuthError> {
+        let Granted { place, target, agent, user, actors, scopes, permit } = granted;
         let now = self.platform.now();
-        new.id = self.mint();
-        new.expires_at = now.plus(LIFE * 1000);
+        let (user, name) = user.unzip();
+        let new = Authorization {
+            id: self.mint(),
+            org: place.org.id.clone(),
+            org_name: place.org.name.clone(),
+            client: self.client.id.clone(),
+            actors: std::iter::once(agent.id.to_string()).chain(actors).collect(),
+            agent: Some(agent.id),
+            user,
+            audience: target.audience(self.gateway),
+            scopes,
+            expires_at: now.plus(LIFE * 1000),
+        };
         let answer = self.sign(&new, &new.scopes)?;
-        actor.credential = credential(&self.client);
+        let actor = Actor { agent: Some(agent.facts.name), user: name, credential: credential(&self.client) };
         let told = format!("{}: a token for {} with scopes {}", new.id, new.audience, new.scopes.join(" "));
-        let note = audit::note_statement(self.platform, &about(org, actor, "token.issue"), told, decision)?;
+        let record = permit.map(|permit| permit.record().clone());
+        let note =
+            audit::note_statement(self.platform, &about(&place.org, actor, "token.issue"), told, record)?;
         self.platform.sql(Batch::write([authorizations::add(&new, now), note])).await?;
         Ok(answer)
     }
