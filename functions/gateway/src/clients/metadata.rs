@@ -78,7 +78,9 @@ impl Metadata {
     /// # Errors
     /// It makes no sense, or asks for what is not done here.
     pub(crate) fn read(json: &[u8]) -> Result<Self, BadMetadata> {
-        let metadata: Self = serde_json::from_slice(json)
+        // An object, and not an array of members in order, which serde would take for one.
+        let metadata = serde_json::from_slice::<serde_json::Map<_, _>>(json)
+            .and_then(|members| serde_json::from_value::<Self>(serde_json::Value::Object(members)))
             .map_err(|error| bad("invalid_client_metadata", format!("it is no client metadata: {error}")))?;
         metadata.check()?;
         Ok(metadata)

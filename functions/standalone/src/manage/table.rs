@@ -22,13 +22,10 @@ pub(super) fn table(columns: &[Column], things: &[Value]) -> String {
 /// One thing: what it is called first, the rest in order.
 pub(super) fn sheet(thing: &Value) -> String {
     let mut rows: Vec<Vec<String>> = Vec::new();
-    let members = || thing.as_object().into_iter().flatten();
-    let is_first = |name: &str| matches!(name, "name" | "id");
-    let (first, rest) =
-        (members().filter(|(name, _)| is_first(name)), members().filter(|(name, _)| !is_first(name)));
-    let mut first: Vec<_> = first.collect();
-    first.reverse();
-    for (name, value) in first.into_iter().chain(rest) {
+    let mut members: Vec<_> = thing.as_object().into_iter().flatten().collect();
+    let place = |name: &str| ["name", "id"].iter().position(|first| *first == name).unwrap_or(2);
+    members.sort_by(|(one, _), (other, _)| (place(one), one).cmp(&(place(other), other)));
+    for (name, value) in members {
         spread(name, value, &mut rows);
     }
     aligned(&rows)
@@ -38,6 +35,8 @@ pub(super) fn sheet(thing: &Value) -> String {
 fn spread(name: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
     match value.as_object().filter(|members| !members.is_empty()) {
         Some(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_by_key(|(inner, _)| *inner);
             for (inner, value) in members {
                 spread(&format!("{name}.{inner}"), value, rows);
             }
@@ -99,11 +98,12 @@ fn shown(name: &str, value: &Value) -> String {
 
 /// What is so of a record of yes and no: `readOnly, idempotent`.
 fn flags(members: &serde_json::Map<String, Value>) -> String {
-    let set: Vec<&str> = members
+    let mut set: Vec<&str> = members
         .iter()
         .filter(|(_, value)| **value == Value::Bool(true))
         .map(|(name, _)| name.as_str())
         .collect();
+    set.sort_unstable();
     if set.is_empty() { NOTHING.to_owned() } else { set.join(", ") }
 }
 
@@ -126,8 +126,8 @@ mod tests {
             json!({ "name": "a", "url": "https://a.test", "flags": { "readOnly": true, "destructive": false } }),
             json!({ "name": "longer\u{1b}[2J", "url": null, "workload": { "image": "x/y" }, "flags": { "readOnly": false } }),
         ];
-        let expected = "NAME         SOURCE          FLAGS\n\
-                        a            https://a.test  readOnly\n\
+        let expected = "NAME        SOURCE          FLAGS\n\
+                        a           https://a.test  readOnly\n\
                         longer\u{fffd}[2J  x/y             -";
         assert_eq!(table(columns, &things), expected);
     }
