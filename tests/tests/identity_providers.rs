@@ -109,7 +109,7 @@ async fn setting_up(scene: &Scene) {
     let put = async |change: Value| {
         let mut settings = scene.idp.settings();
         settings.as_object_mut().unwrap().extend(claims(change));
-        scene.operator.ask(Method::PUT, "/identity-providers/work", settings).await
+        scene.operator.ask(Method::PUT, "/identity-providers/staff", settings).await
     };
     for bad in [
         json!({ "issuer": "http://169.254.169.254" }),
@@ -136,18 +136,18 @@ async fn setting_up(scene: &Scene) {
         let (status, told) = put(bad.clone()).await;
         assert!(status.is_client_error(), "{bad}: {status} {told}");
     }
-    let made = scene.set("work", scene.idp.settings()).await;
-    let expected = format!("{}/sign-in/{}/work/callback", scene.door.url(), scene.operator.org);
+    let made = scene.set("staff", scene.idp.settings()).await;
+    let expected = format!("{}/sign-in/{}/staff/callback", scene.door.url(), scene.operator.org);
     assert_eq!((&made["redirectUri"], &made["hasClientSecret"]), (&json!(expected), &json!(true)));
     let told = scene.operator.must(Method::GET, "/identity-providers", Value::Null).await;
     assert!(!told.to_string().contains("c%ret"), "{told}");
 
     // The secret stays with the issuer and the client that it was given for.
     let without = |url: &str| json!({ "issuer": url, "clientId": tests::identity_provider::CLIENT, "admits": "everyone" });
-    assert_eq!(scene.set("work", without(scene.idp.url())).await["hasClientSecret"], true);
-    assert_eq!(scene.set("work", without(scene.other.url())).await["hasClientSecret"], false);
-    assert_eq!(scene.set("work", without(scene.idp.url())).await["hasClientSecret"], false);
-    scene.set("work", scene.idp.settings()).await;
+    assert_eq!(scene.set("staff", without(scene.idp.url())).await["hasClientSecret"], true);
+    assert_eq!(scene.set("staff", without(scene.other.url())).await["hasClientSecret"], false);
+    assert_eq!(scene.set("staff", without(scene.idp.url())).await["hasClientSecret"], false);
+    scene.set("staff", scene.idp.settings()).await;
     scene.set("other", scene.other.settings()).await;
     scene.set("third", scene.other.settings()).await;
     let gone = scene.operator.must(Method::DELETE, "/identity-providers/third", Value::Null).await;
@@ -156,7 +156,7 @@ async fn setting_up(scene: &Scene) {
     assert_eq!(status, StatusCode::NOT_FOUND);
     let auditor = scene.operator.person("auditor", &["auditor"]).await;
     for (method, path) in
-        [(Method::GET, ""), (Method::GET, "/work"), (Method::PUT, "/work"), (Method::DELETE, "/work")]
+        [(Method::GET, ""), (Method::GET, "/staff"), (Method::PUT, "/staff"), (Method::DELETE, "/staff")]
     {
         let (status, _) = auditor.ask(method, &format!("/identity-providers{path}"), Value::Null).await;
         assert_eq!(status, StatusCode::FORBIDDEN);
@@ -167,10 +167,10 @@ async fn everyone(scene: &Scene) {
     scene.idp.be(|idp| idp.claims = claims(json!({ "email": "ann@acme.example", "email_verified": true })));
     let mut browser = scene.browser();
     let ways = browser.open(&format!("/sign-in/{}", scene.operator.org)).await;
-    let account = browser.click(&ways, "Sign in with work").await;
+    let account = browser.click(&ways, "Sign in with staff").await;
     assert!(is_in(&account), "{}", account.text());
     assert!(
-        account.text().contains("ann@acme.example") && account.text().contains("by work"),
+        account.text().contains("ann@acme.example") && account.text().contains("by staff"),
         "{}",
         account.text()
     );
@@ -178,23 +178,23 @@ async fn everyone(scene: &Scene) {
 
     // Whoever has the same subject is the same person, whatever else changes.
     scene.idp.be(|idp| idp.claims = claims(json!({ "email": "bob@acme.example", "email_verified": true })));
-    let (_, again) = scene.attempt("work").await;
+    let (_, again) = scene.attempt("staff").await;
     assert!(again.text().starts_with("ann@acme.example"), "{}", again.text());
     // An address that is not verified names nobody.
     scene.idp.be(|idp| {
         idp.sign_in("u-2");
         idp.claims = claims(json!({ "email": "eve@acme.example" }));
     });
-    let (_, account) = scene.attempt("work").await;
+    let (_, account) = scene.attempt("staff").await;
     assert!(account.text().starts_with("u-2") && !account.text().contains("eve@"), "{}", account.text());
     let mut named = scene.idp.settings();
     named["nameClaim"] = json!("preferred_username");
-    scene.set("work", named).await;
+    scene.set("staff", named).await;
     scene.idp.be(|idp| {
         idp.sign_in("u-3");
         idp.claims = claims(json!({ "preferred_username": "carol" }));
     });
-    assert!(scene.attempt("work").await.1.text().starts_with("carol"));
+    assert!(scene.attempt("staff").await.1.text().starts_with("carol"));
     for (subject, name) in
         [("u-4", json!(null)), ("u-5", json!("@operator")), ("u-6", json!("a b")), ("u-7", json!(7))]
     {
@@ -202,14 +202,14 @@ async fn everyone(scene: &Scene) {
             idp.sign_in(subject);
             idp.claims = claims(json!({ "preferred_username": name }));
         });
-        refused("a name", &scene.attempt("work").await, "no name that a person can have");
+        refused("a name", &scene.attempt("staff").await, "no name that a person can have");
     }
-    scene.set("work", scene.idp.settings()).await;
+    scene.set("staff", scene.idp.settings()).await;
     // Somebody who comes back where they came from.
     scene.idp.be(|_| {});
-    let page = scene.browser().open(&format!("{}?return_to=/console", scene.start("work"))).await;
+    let page = scene.browser().open(&format!("{}?return_to=/console", scene.start("staff"))).await;
     assert_eq!(page.url.path(), "/console");
-    let page = scene.browser().open(&format!("{}?return_to=//evil.example", scene.start("work"))).await;
+    let page = scene.browser().open(&format!("{}?return_to=//evil.example", scene.start("staff"))).await;
     assert!(is_in(&page));
 }
 
@@ -301,13 +301,13 @@ async fn groups(scene: &Scene) {
     let mut settings = scene.idp.settings();
     settings["groupsClaim"] = json!("groups");
     settings["teams"] = json!({ "G-fin": "finance", "G-ops": "ops", "G-sre": "ops" });
-    scene.set("work", settings).await;
+    scene.set("staff", settings).await;
     let come = async |groups: Value| {
         scene.idp.be(|idp| {
             idp.sign_in("grouped");
             idp.claims = claims(json!({ "groups": groups }));
         });
-        let page = scene.attempt("work").await.1;
+        let page = scene.attempt("staff").await.1;
         assert!(is_in(&page), "{}", page.text());
         page.text().split_once("Teams ").unwrap().1.split_once(" How").unwrap().0.to_owned()
     };
@@ -317,7 +317,7 @@ async fn groups(scene: &Scene) {
     assert_eq!(come(json!(["G-sre"])).await, "ops, own");
     assert_eq!(come(json!("G-fin")).await, "finance, own");
     assert_eq!(come(json!(null)).await, "own");
-    scene.set("work", scene.idp.settings()).await;
+    scene.set("staff", scene.idp.settings()).await;
 }
 
 type Fields = Vec<(String, String)>;
@@ -364,7 +364,7 @@ async fn hostile_tokens(scene: &Scene) {
     ];
     for (what, change) in table {
         scene.idp.be(change);
-        refused(what, &scene.attempt("work").await, "ID token");
+        refused(what, &scene.attempt("staff").await, "ID token");
     }
     // A key of their own in the header, under our key id: ours is taken all the same, and does not fit.
     scene.idp.be(|idp| {
@@ -374,18 +374,18 @@ async fn hostile_tokens(scene: &Scene) {
         );
     });
     scene.other.hits("jwks");
-    refused("jwk and jku", &scene.attempt("work").await, "ID token");
+    refused("jwk and jku", &scene.attempt("staff").await, "ID token");
     assert_eq!(scene.other.hits("jwks"), 0, "nobody is asked because a token says so");
     scene.idp.be(|idp| idp.header = claims(json!({ "typ": "JWT" })));
-    assert!(is_in(&scene.attempt("work").await.1), "and an honest one is taken");
+    assert!(is_in(&scene.attempt("staff").await.1), "and an honest one is taken");
     scene.idp.be(|idp| idp.claims = claims(json!({ "aud": [client], "azp": client })));
-    assert!(is_in(&scene.attempt("work").await.1));
+    assert!(is_in(&scene.attempt("staff").await.1));
 }
 
 async fn hostile_answers(scene: &Scene) {
     scene.idp.be(|_| {});
     let mut honest = scene.browser();
-    let back = scene.until_callback(&mut honest, "work").await;
+    let back = scene.until_callback(&mut honest, "staff").await;
     let query: Vec<(String, String)> = back.query_pairs().into_owned().collect();
     let with = |change: &dyn Fn(&mut Fields)| {
         let mut query = query.clone();
@@ -396,7 +396,7 @@ async fn hostile_answers(scene: &Scene) {
     };
     let state = query.iter().find(|(name, _)| name == "state").unwrap().clone();
     scene.idp.hits("token");
-    let elsewhere = with(&|_| {}).as_str().replace("/work/", "/other/");
+    let elsewhere = with(&|_| {}).as_str().replace("/staff/", "/other/");
     for (what, url) in [
         ("no state", with(&|query| query.retain(|(name, _)| name != "state")).to_string()),
         (
@@ -422,7 +422,7 @@ async fn hostile_answers(scene: &Scene) {
     // Another browser: without a cookie, and with one of its own flow.
     assert_eq!(scene.browser().open(back.as_str()).await.status, StatusCode::BAD_REQUEST, "no cookie");
     let mut victim = scene.browser();
-    scene.until_callback(&mut victim, "work").await;
+    scene.until_callback(&mut victim, "staff").await;
     assert_eq!(victim.open(back.as_str()).await.status, StatusCode::BAD_REQUEST, "a foreign cookie");
     let name = honest.cookie_names().into_iter().find(|name| name.contains("flow")).unwrap().to_owned();
     let foreign = victim.cookie_names().into_iter().find(|name| name.contains("flow")).unwrap().to_owned();
@@ -444,10 +444,10 @@ async fn stolen_code(scene: &Scene) {
     // The attacker's own code, in a link for the victim, whose flow has another verifier.
     scene.idp.be(|idp| idp.sign_in("attacker"));
     let mut attacker = scene.browser();
-    let of_attacker = scene.until_callback(&mut attacker, "work").await;
+    let of_attacker = scene.until_callback(&mut attacker, "staff").await;
     scene.idp.be(|idp| idp.sign_in("victim"));
     let mut victim = scene.browser();
-    let of_victim = scene.until_callback(&mut victim, "work").await;
+    let of_victim = scene.until_callback(&mut victim, "staff").await;
     let code = of_attacker.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
     let mut forged = of_victim.clone();
     let others: Vec<_> = of_victim.query_pairs().into_owned().filter(|(name, _)| name != "code").collect();
@@ -495,13 +495,13 @@ async fn mix_up(scene: &Scene) {
         idp.error = Some("access_denied");
         idp.iss = Some(other);
     });
-    let attempt = scene.attempt("work").await;
+    let attempt = scene.attempt("staff").await;
     assert!(!attempt.1.text().contains("access_denied"), "{}", attempt.1.text());
     refused("an error of another", &attempt, "another identity provider");
     scene.idp.be(|idp| idp.error = Some("access_denied"));
-    refused("an error", &scene.attempt("work").await, "`access_denied`");
+    refused("an error", &scene.attempt("staff").await, "`access_denied`");
     scene.idp.be(|idp| idp.error = Some("<script>alert(1)</script>"));
-    let attempt = scene.attempt("work").await;
+    let attempt = scene.attempt("staff").await;
     assert!(!attempt.1.html.contains("alert(1)"));
     refused("a script", &attempt, "refused: `error`");
 }
@@ -518,17 +518,17 @@ async fn keys_change(scene: &Scene) {
 
 async fn off_boarding(scene: &Scene) {
     scene.idp.be(|idp| idp.sign_in("leaver"));
-    let (mut browser, page) = scene.attempt("work").await;
+    let (mut browser, page) = scene.attempt("staff").await;
     assert!(is_in(&page));
     scene.operator.must(Method::PUT, "/users/leaver", json!({ "status": "suspended" })).await;
     assert!(!is_in(&browser.open("/account").await), "the session");
-    refused("the account", &scene.attempt("work").await, "not active");
+    refused("the account", &scene.attempt("staff").await, "not active");
     scene.operator.must(Method::DELETE, "/users/leaver", Value::Null).await;
-    refused("a name that was", &scene.attempt("work").await, "not active");
+    refused("a name that was", &scene.attempt("staff").await, "not active");
     let provider = scene.idp.settings();
-    scene.operator.must(Method::DELETE, "/identity-providers/work", Value::Null).await;
-    assert_eq!(scene.attempt("work").await.1.status, StatusCode::NOT_FOUND, "the provider");
-    scene.set("work", provider).await;
+    scene.operator.must(Method::DELETE, "/identity-providers/staff", Value::Null).await;
+    assert_eq!(scene.attempt("staff").await.1.status, StatusCode::NOT_FOUND, "the provider");
+    scene.set("staff", provider).await;
 }
 
 async fn trail(scene: &Scene) {
@@ -546,7 +546,9 @@ async fn trail(scene: &Scene) {
         has("session.open", "denial", "ID token") && has("session.open", "denial", "nobody here is linked")
     );
     assert!(has("identity.link", "note", "dora") && has("identity.unlink", "note", "dora"));
-    assert!(has("identity-provider.put", "note", "work") && has("identity-provider.delete", "note", "work"));
+    assert!(
+        has("identity-provider.put", "note", "staff") && has("identity-provider.delete", "note", "staff")
+    );
     assert!(!serde_json::to_string(&trail).unwrap().contains("c%ret"), "no secret is on record");
 }
 
