@@ -1,11 +1,11 @@
-//! The programs that a person let act for them, on the person's own page, and the end of that.
+//! The programs that a person let act for them, on the person's own page.
 
 use maud::{Markup, html};
 use schemas::ids::Timestamp;
 
 use super::visible;
 use crate::clients::COMMAND_LINE;
-use crate::platform::{PlatformError, Rows, Statement};
+use crate::platform::{PlatformError, Rows};
 use crate::store::authorizations::{Program, program};
 
 /// The list, if there is anything in it. `ago` tells a time.
@@ -57,14 +57,4 @@ fn how_far(scopes: &str) -> &'static str {
     } else {
         "as far as your roles go"
     }
-}
-
-/// What ends one of them.
-pub(super) fn end(
-    user: &schemas::ids::UserId,
-    client: &str,
-    audience: &str,
-    now: Timestamp,
-) -> [Statement; 2] {
-    crate::store::authorizations::end_of_user(user, client, audience, now)
 }

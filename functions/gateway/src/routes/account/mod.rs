@@ -130,7 +130,7 @@ async fn let_out<P: Platform>(
         (field(request, "client").unwrap_or_default(), field(request, "audience").unwrap_or_default());
     let what = format!("`{}` let client `{client}` out at {audience}", signed.person.facts.name);
     let note = audit::note_statement(platform, &about(signed, "authorization.end"), what, None)?;
-    let ending = programs::end(&signed.user_id, &client, &audience, platform.now());
+    let ending = authorizations::end_of_user(&signed.user_id, &client, &audience, platform.now());
     platform.sql(Batch::write(ending.into_iter().chain([note]).collect::<Vec<_>>())).await?;
     Ok(see_other("/account"))
 }

@@ -11,7 +11,6 @@ use subtle::ConstantTimeEq as _;
 use super::Ask;
 use crate::audit;
 use crate::body::Body;
-use crate::clients::redirect_matches;
 use crate::platform::{Batch, Platform};
 use crate::routes::oauth_server::acting::{Place, about, credential};
 use crate::routes::oauth_server::error::OAuthError;
@@ -35,11 +34,8 @@ pub(super) async fn redeem<P: Platform>(ask: &Ask<'_, P>) -> Result<Response<Bod
     if !code.is_good {
         return Err(unknown());
     }
-    if !ask
-        .form
-        .get("redirect_uri")
-        .is_none_or(|uri| uri == code.redirect_uri || redirect_matches(uri, &code.redirect_uri))
-    {
+    // The very address that the code was sent to, with its port (RFC 6749 §4.1.3); OAuth 2.1 lets it be left out, as PKCE is there.
+    if ask.form.get("redirect_uri").is_some_and(|uri| uri != code.redirect_uri) {
         return Err(OAuthError::invalid_grant("`redirect_uri` is not the one that the code was sent to"));
     }
     if ask.form.get("resource").is_some_and(|resource| resource != code.authorization.audience) {
