@@ -94,6 +94,7 @@ impl Scenario {
             args: std::collections::BTreeMap::new(),
             input: std::collections::BTreeMap::new(),
             client: self.client.clone(),
+            server: None,
             tool: None,
             publication: None,
         };

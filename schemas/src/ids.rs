@@ -76,6 +76,10 @@ id!(/// A team.
     TeamId, "team id", "tem_");
 id!(/// A person's account at a provider.
     ConnectionId, "connection id", "con_");
+id!(/// A provider of an organisation.
+    ProviderId, "provider id", "prv_");
+id!(/// A wish to connect an account: the end of a connect URL.
+    TicketId, "ticket id", "tkt_");
 id!(/// A policy set that waits for a second person.
     ProposalId, "proposal id", "prp_");
 id!(/// A toolbox.

@@ -49,6 +49,18 @@ pub const MIGRATIONS: &[Migration] = &[
         up: include_str!("../sql/0006_management.up.sql"),
         down: include_str!("../sql/0006_management.down.sql"),
     },
+    Migration {
+        version: 7,
+        name: "vault",
+        up: include_str!("../sql/0007_vault.up.sql"),
+        down: include_str!("../sql/0007_vault.down.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "connections",
+        up: include_str!("../sql/0008_connections.up.sql"),
+        down: include_str!("../sql/0008_connections.down.sql"),
+    },
 ];
 
 impl Migration {

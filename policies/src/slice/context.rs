@@ -63,9 +63,15 @@ impl Builder<'_> {
             fields.push(("args", self.args(facts)));
         }
         if action == Action::UseConnection {
-            let tool = facts.tool.as_deref().ok_or(SliceError::Lacking("the tool of the connection"))?;
-            let tool = self.tool(tool);
-            fields.push(("tool", self.refer(&tool)));
+            let tool = facts.tool.as_deref();
+            let server = facts.server.as_deref().or(tool.map(|tool| &tool.server));
+            let server = server.ok_or(SliceError::Lacking("the server that the connection is used for"))?;
+            let [server, ..] = self.server(server);
+            fields.push(("server", self.refer(&server)));
+            if let Some(tool) = tool {
+                let tool = self.tool(tool);
+                fields.push(("tool", self.refer(&tool)));
+            }
         }
         if action == Action::ActFor {
             let client = facts.client.as_deref();

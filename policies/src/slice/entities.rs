@@ -105,7 +105,7 @@ impl Builder<'_> {
     }
 
     /// The server and its toolbox, unless they are there, and the ids of server, toolbox and organisation.
-    fn server(&mut self, server: &ServerFacts) -> [EntityUID; 3] {
+    pub(super) fn server(&mut self, server: &ServerFacts) -> [EntityUID; 3] {
         let names = self.names;
         let org = self.org(&server.org);
         let toolbox = uid(&names.toolbox, server.toolbox.as_str());
@@ -183,7 +183,7 @@ impl Builder<'_> {
         let names = self.names;
         let org = self.org(&connection.org);
         let owner = self.user(&connection.owner);
-        let attributes = vec![
+        let mut attributes = vec![
             ("org", Value::from(org.clone())),
             ("owner", self.refer(&owner)),
             ("provider", Value::from(uid(&names.provider, connection.provider.as_str()))),
@@ -191,6 +191,9 @@ impl Builder<'_> {
             ("scopes", strings(&connection.scopes)),
             ("shared", Value::from(connection.shared)),
         ];
+        if let Some(team) = &connection.team {
+            attributes.push(("team", Value::from(uid(&names.team, team.as_str()))));
+        }
         self.add(uid(&names.connection, connection.id.as_str()), attributes, org, [])
     }
 }

@@ -88,7 +88,8 @@ pub(crate) fn with_reach<T>(request: &DecisionRequest, then: impl FnOnce(Reach<'
     } else {
         request.resource.tool()
     };
-    let server = tool.map(|tool| &tool.server).or(request.resource.server());
+    let used_for = request.context.server.as_deref().filter(|_| request.action == Action::UseConnection);
+    let server = tool.map(|tool| &tool.server).or(used_for).or(request.resource.server());
     then(Reach { server, tools: tool.as_slice() })
 }
 

@@ -81,6 +81,7 @@ pub fn connection() -> ResourceFacts {
         status: Status::Active,
         scopes: BTreeSet::from(["repo".to_owned()]),
         shared: false,
+        team: None,
     })
 }
 
@@ -103,6 +104,7 @@ pub fn context() -> ContextFacts {
         args: BTreeMap::new(),
         input: BTreeMap::new(),
         client: None,
+        server: None,
         tool: None,
         publication: None,
     }

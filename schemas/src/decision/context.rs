@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{OrgFacts, ToolFacts, UserFacts};
+use super::{OrgFacts, ServerFacts, ToolFacts, UserFacts};
 use crate::ids::Timestamp;
 
 /// The circumstances of a request: `context.call`, `context.args` and `context.input`.
@@ -33,7 +33,10 @@ pub struct ContextFacts {
     /// The OAuth client through which an agent acts for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// The tool that a connection is used for.
+    /// The server that a connection is used for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Box<ServerFacts>>,
+    /// The tool of that server, if it is for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<Box<ToolFacts>>,
     /// What a publication does.
@@ -68,6 +71,7 @@ impl ContextFacts {
             args: BTreeMap::new(),
             input: BTreeMap::new(),
             client: None,
+            server: None,
             tool: None,
             publication: None,
         }

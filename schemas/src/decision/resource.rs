@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{DefinitionState, OrgFacts, Status, Trust, UserFacts};
 use crate::ids::{ConnectionId, Sha256Hex};
-use crate::names::{ProviderName, ServerName, ToolboxName};
+use crate::names::{ProviderName, ServerName, TeamName, ToolboxName};
 
 /// What the engine knows of a server. `McpServer in Toolbox in Org`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -110,9 +110,12 @@ pub struct ConnectionFacts {
     /// What the account gave.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub scopes: BTreeSet<String>,
-    /// Whether its owner lets others use it.
+    /// Whether its owner lets everybody in the organisation use it.
     #[serde(default)]
     pub shared: bool,
+    /// The team that its owner lets use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<TeamName>,
 }
 
 /// What the engine knows of a tool. Every flag is the one an administrator confirmed, never the server's own word.
