@@ -12,6 +12,7 @@ pub fn generated() -> Result<Vec<(&'static str, String)>, serde_json::Error> {
         ("audit-event.schema.json", render(schemars::schema_for!(crate::audit::AuditEvent))?),
         ("decision-record.schema.json", render(schemars::schema_for!(crate::decision::DecisionRecord))?),
         ("inventory.schema.json", render(schemars::schema_for!(crate::inventory::Inventory))?),
+        ("injection.schema.json", render(schemars::schema_for!(crate::provisioner::Injection))?),
         ("workload-spec.schema.json", render(schemars::schema_for!(crate::provisioner::WorkloadSpec))?),
         ("workload-status.schema.json", render(schemars::schema_for!(crate::provisioner::WorkloadStatus))?),
         ("workload-event.schema.json", render(schemars::schema_for!(crate::provisioner::WorkloadEvent))?),

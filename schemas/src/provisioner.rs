@@ -13,6 +13,13 @@
 //!
 //! Errors are RFC 9457 `application/problem+json`, see [`Problem`]. Every request but `GET /healthz` is signed, see [`signature_base`].
 
+mod credential;
+
+pub use credential::{
+    CredentialFile, CredentialHeader, CredentialMetaKey, CredentialVariable, Delivered, Injection, Placement,
+    SecretText, Template,
+};
+
 use std::collections::BTreeMap;
 
 use crate::ids::Timestamp;

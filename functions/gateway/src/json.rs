@@ -60,10 +60,11 @@ impl<'a> Object<'a> {
     }
 
     /// Puts a value in the place of the old one, or at the end.
-    pub(crate) fn set(&mut self, key: &'static str, value: Box<RawValue>) {
-        match self.entries.iter_mut().find(|(name, _)| name == key) {
+    pub(crate) fn set(&mut self, key: impl Into<Cow<'a, str>>, value: Box<RawValue>) {
+        let key = key.into();
+        match self.entries.iter_mut().find(|(name, _)| *name == key) {
             Some(entry) => entry.1 = Cow::Owned(value),
-            None => self.entries.push((Cow::Borrowed(key), Cow::Owned(value))),
+            None => self.entries.push((key, Cow::Owned(value))),
         }
     }
 

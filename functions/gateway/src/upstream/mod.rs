@@ -1,8 +1,10 @@
 //! To the MCP server: a container behind a provisioner, or a remote address. Always MCP 2026-07-28; the caller's own token never travels.
 
+mod delivery;
 pub(crate) mod events;
 mod provisioner;
 
+pub(crate) use delivery::Delivery;
 pub(crate) use provisioner::status as provisioner_status;
 
 use bytes::Bytes;
@@ -50,6 +52,9 @@ pub(crate) enum UpstreamError {
         "server `{server}` runs in a container, and this gateway has no provisioner: set `AMBIT_PROVISIONER_URL`"
     )]
     NoProvisioner { server: String },
+    /// It takes no credential the way it is set up to.
+    #[error("server `{server}` is set up wrongly: {reason}")]
+    Misplaced { server: String, reason: String },
 }
 
 impl UpstreamError {
@@ -62,14 +67,15 @@ impl UpstreamError {
             Self::Failed { .. }
             | Self::Late { .. }
             | Self::Provisioner { .. }
-            | Self::NoProvisioner { .. } => self.to_string(),
+            | Self::NoProvisioner { .. }
+            | Self::Misplaced { .. } => self.to_string(),
         }
     }
 
     /// Whose fault it is.
     pub(crate) fn fault(&self) -> crate::error::Fault {
         match self {
-            Self::Unreachable { .. } | Self::Failed { .. } | Self::Late { .. } => {
+            Self::Unreachable { .. } | Self::Failed { .. } | Self::Late { .. } | Self::Misplaced { .. } => {
                 crate::error::Fault::Upstream
             }
             Self::Provisioner { .. } | Self::NoProvisioner { .. } => crate::error::Fault::Provisioner,
@@ -77,7 +83,8 @@ impl UpstreamError {
     }
 }
 
-/// Sends a message and answers when the head of the response is there. The intent shows that the record of it is durable.
+/// Sends a message and answers when the head of the response is there. The intent shows that the record of it is durable,
+/// and that of the use of the credential with it.
 pub(crate) async fn send<P: Platform>(
     gateway: &Gateway,
     platform: &P,
@@ -85,12 +92,13 @@ pub(crate) async fn send<P: Platform>(
     toolbox: &Toolbox,
     server: &Server,
     message: &Message,
+    credential: Option<&Delivery>,
 ) -> Result<Response<P::Stream>, UpstreamError> {
     let call = async {
         match &server.place {
-            Place::Remote(url) => remote(platform, server, url, message).await,
+            Place::Remote(url) => remote(platform, server, url, message, credential).await,
             Place::Workload(spec) => {
-                provisioner::send(gateway, platform, toolbox, server, spec, message).await
+                provisioner::send(gateway, platform, toolbox, server, spec, message, credential).await
             }
         }
     };
@@ -107,11 +115,15 @@ async fn remote<P: Platform>(
     server: &Server,
     url: &str,
     message: &Message,
+    credential: Option<&Delivery>,
 ) -> Result<Response<P::Stream>, UpstreamError> {
-    let request = request(url, message).map_err(|error| UpstreamError::Failed {
+    let mut request = request(url, message).map_err(|error| UpstreamError::Failed {
         server: server.name.to_string(),
         reason: error.to_string(),
     })?;
+    if let Some(credential) = credential {
+        credential.put_into(server, &mut request)?;
+    }
     platform.send(request).await.map_err(|error| unreachable(server, &error))
 }
 

@@ -11,7 +11,7 @@ use schemas::ids::Sha256Hex;
 use schemas::names::WorkloadName;
 use schemas::provisioner::{Problem, ProblemKind, SIGNATURE_HEADER, WorkloadSpec, signature_base};
 
-use super::{Message, UpstreamError, content_type, request, unreachable};
+use super::{Delivery, Message, UpstreamError, content_type, request, unreachable};
 use crate::Gateway;
 use crate::body::read_whole;
 use crate::platform::{Platform, PlatformError};
@@ -29,9 +29,13 @@ pub(super) async fn send<P: Platform>(
     server: &Server,
     spec: &str,
     message: &Message,
+    credential: Option<&Delivery>,
 ) -> Result<Response<P::Stream>, UpstreamError> {
     let failed =
         |reason: String| UpstreamError::Provisioner { server: server.name.to_string(), reason, log: None };
+    if credential.is_some() {
+        return Err(failed("credentials do not reach containers yet".to_owned()));
+    }
     let base = gateway
         .settings
         .provisioner_url

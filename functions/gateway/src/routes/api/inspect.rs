@@ -238,6 +238,7 @@ impl<P: Platform> Look<'_, P> {
             self.toolbox,
             self.server,
             &message,
+            None,
         )
         .await?;
         let text = read_message(self.desk.gateway, self.desk.platform, self.server, response).await?;

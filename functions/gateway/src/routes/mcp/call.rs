@@ -201,7 +201,8 @@ impl<P: Platform> Forward<'_, '_, P> {
         let Self { visit, server, intent, permit: _used, binding, round } = self;
         let message = outbound::message(&call, params, name);
         let sent =
-            upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, server, &message).await;
+            upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, server, &message, None)
+                .await;
         let Some(conclusion) = intent.conclusion() else {
             return Err(Failure::Rpc(RpcError::new(INTERNAL, "the call was already over")));
         };

@@ -52,7 +52,8 @@ pub(super) async fn complete<P: Platform>(
     let mut params = call.params.clone();
     params.set("ref", reference.to_raw());
     let message = outbound::message(&call, params, None);
-    let sent = upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, server, &message).await;
+    let sent =
+        upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, server, &message, None).await;
     let Some(conclusion) = intent.conclusion() else {
         return Err(RpcError::new(INTERNAL, "the call was already over").into());
     };

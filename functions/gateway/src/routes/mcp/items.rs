@@ -155,19 +155,13 @@ async fn page<P: Platform>(
         params.put("cursor", cursor);
     }
     let message = outbound::own(call.method, &call.id, call, params);
-    let answer = match upstream::send(
-        visit.gateway,
-        visit.platform,
-        &intent,
-        &visit.toolbox,
-        server,
-        &message,
-    )
-    .await
-    {
-        Ok(response) => read_message(visit.gateway, visit.platform, server, response).await,
-        Err(error) => Err(error),
-    };
+    let answer =
+        match upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, server, &message, None)
+            .await
+        {
+            Ok(response) => read_message(visit.gateway, visit.platform, server, response).await,
+            Err(error) => Err(error),
+        };
     let page = answer.and_then(|text| read_page(server, kind, &text));
     if let Some(mut conclusion) = intent.conclusion() {
         match &page {

@@ -149,7 +149,8 @@ async fn open<P: Platform>(
     params.put("notifications", &ear.filter);
     let message = outbound::own(call.method, &call.id, call, params);
     let sent =
-        upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, ear.server, &message).await;
+        upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, ear.server, &message, None)
+            .await;
     let Some(conclusion) = intent.conclusion() else { return Ok(None) };
     match sent {
         Ok(response) if upstream::is_event_stream(&response) => {
