@@ -83,7 +83,8 @@ struct Inner {
     ahead: AtomicU64,
 }
 
-struct Key {
+/// A key that signs with ES256.
+pub(crate) struct Key {
     kid: String,
     private: EncodingKey,
     public: Value,
@@ -96,7 +97,7 @@ impl std::fmt::Debug for Key {
 }
 
 impl Key {
-    fn new(kid: &str) -> Self {
+    pub(crate) fn new(kid: &str) -> Self {
         let mut bytes = [7; 32];
         getrandom::fill(&mut bytes[1..]).unwrap();
         let secret = p256::SecretKey::from_slice(&bytes).unwrap();
@@ -107,6 +108,20 @@ impl Key {
         });
         let private = EncodingKey::from_ec_der(secret.to_pkcs8_der().unwrap().as_bytes());
         Self { kid: kid.to_owned(), private, public }
+    }
+
+    /// As key sets show it.
+    pub(crate) fn public(&self) -> &Value {
+        &self.public
+    }
+
+    /// A JWT.
+    pub(crate) fn sign(&self, claims: &Value) -> String {
+        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", encode(&json!({ "alg": "ES256", "kid": self.kid })), encode(claims));
+        let signature =
+            jsonwebtoken::crypto::sign(message.as_bytes(), &self.private, Algorithm::ES256).unwrap();
+        format!("{message}.{signature}")
     }
 }
 

@@ -16,5 +16,6 @@ pub mod node;
 pub mod oauth;
 pub mod operator;
 pub mod programs;
+pub mod provider;
 pub mod stack;
 pub mod workerd;
