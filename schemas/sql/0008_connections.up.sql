@@ -44,8 +44,9 @@ CREATE TABLE connections (
   reason TEXT,
   version INTEGER NOT NULL DEFAULT 1,
   sealed TEXT,
-  -- When the access token ends, if it does; and from when on it is refreshed, if it can be.
+  -- When the access token ends, if it does; until when it is still sent; and from when on it is refreshed, if it can be.
   expires_at INTEGER,
+  usable_until INTEGER,
   refresh_at INTEGER,
   -- Whoever refreshes it holds this until then: longer than any request to a provider.
   lease TEXT,

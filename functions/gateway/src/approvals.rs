@@ -138,7 +138,7 @@ pub(crate) async fn may_decide<P: Platform>(
     let request = DecisionRequest {
         principal: Principal::User(person.facts.clone()),
         action: Action::ApproveCall,
-        resource: ResourceFacts::Tool(tool.facts(server.facts(&toolbox))),
+        resource: ResourceFacts::Tool(tool.facts(server, &toolbox)),
         context,
     };
     Ok(Some(policies::decide(&set, request)))

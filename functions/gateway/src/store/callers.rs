@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use schemas::decision::{AgentFacts, Grants, OrgFacts, Status, UserFacts};
-use schemas::ids::{AgentId, ApiKeyId, AuthorizationId, Timestamp, ToolboxId};
+use schemas::ids::{AgentId, ApiKeyId, AuthorizationId, Timestamp, ToolboxId, UserId};
 use schemas::names::OrgName;
 
 use crate::platform::{Batch, Platform, PlatformError, Row, Statement, Value};
@@ -53,6 +53,15 @@ impl Credential {
         }
     }
 
+    /// What finds the person behind it, beside [`Credential::keys`]: `?6` of [`user_id!`].
+    pub(super) fn person(&self) -> Value {
+        match self {
+            Self::KeyHash(_) => Value::Null,
+            Self::Token { subject, .. } => subject.as_str().into(),
+            Self::Access { authorization, .. } => authorization.as_str().into(),
+        }
+    }
+
     /// What stands for `?1` (key hash, or the agent's own id), `?2` (organisation) and `?3` (client) in statements that need the
     /// agent's id.
     pub(super) fn keys(&self) -> [Value; 3] {
@@ -72,6 +81,16 @@ macro_rules! agent_id {
     };
 }
 pub(super) use agent_id;
+
+/// The id of the person behind a credential; `?1` to `?3` are [`Credential::keys`], `?6` is [`Credential::person`]. Only a token of an
+/// organisation's issuer names its organisation, and only that issuer names people by subject.
+macro_rules! user_id {
+    () => {
+        "COALESCE((SELECT user_id FROM api_keys WHERE hash = ?1), (SELECT user_id FROM authorizations WHERE id = ?6 AND ?2 IS NULL), \
+         (SELECT n.id FROM users n JOIN orgs h ON h.id = n.org_id WHERE h.name = ?2 AND n.name = ?6))"
+    };
+}
+pub(super) use user_id;
 
 /// The names of the teams that a member is in, with commas between; names hold none.
 macro_rules! teams {
@@ -105,7 +124,8 @@ macro_rules! columns {
             teams!("'user:' || u.id"),
             ", ",
             roles!(),
-            $more
+            $more,
+            ", u.id"
         )
     };
 }
@@ -141,6 +161,7 @@ pub(crate) struct Known {
     pub(crate) agent_id: AgentId,
     pub(crate) agent: AgentFacts,
     pub(crate) user: Option<UserFacts>,
+    pub(crate) user_id: Option<UserId>,
     /// The only toolbox where the key is good.
     pub(crate) toolbox: Option<ToolboxId>,
     /// How far the key reaches; empty for no limit.
@@ -187,6 +208,7 @@ pub(super) fn known(row: &Row) -> Result<Known, PlatformError> {
             grants: Grants::default(),
         },
         user,
+        user_id: row.maybe_text(15)?.map(|_| row.parse(15)).transpose()?,
         toolbox: row.maybe_text(13)?.map(|_| row.parse(13)).transpose()?,
         scopes: row.text(14)?.split_whitespace().map(str::to_owned).collect(),
     })

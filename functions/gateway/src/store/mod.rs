@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod authorizations;
 pub(crate) mod callers;
 pub(crate) mod clients;
+pub(crate) mod connections;
 pub(crate) mod documents;
 pub(crate) mod endings;
 pub(crate) mod idempotency;

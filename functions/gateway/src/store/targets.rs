@@ -5,6 +5,7 @@ use schemas::ids::Timestamp;
 use schemas::names::{OrgName, ServerName, ToolboxName};
 
 use super::callers::{Credential, Known, agent_id, known, statement};
+use super::connections::{acting_on, best_account};
 use crate::platform::{Batch, Platform, PlatformError, Row, Rows, Statement, Value};
 use crate::toolboxes::{Flags, Place, Server, Tool, Toolbox, names};
 
@@ -32,11 +33,14 @@ const TOOLBOX: &str = concat!(
     ", o.shadow_set FROM orgs o JOIN toolboxes t ON t.org_id = o.id WHERE o.name = ?4 AND t.name = ?5"
 );
 
+/// `$account` is the one that a call would use, or `NULL` where nothing is called.
 macro_rules! server_columns {
-    () => {
+    ($account:expr) => {
         concat!(
             "SELECT s.id, s.name, ts.prefix, s.workload, s.url, s.status, s.trust, ",
-            granted!("'server:' || s.id")
+            granted!("'server:' || s.id"),
+            ", ",
+            acting_on!($account)
         )
     };
 }
@@ -44,7 +48,7 @@ macro_rules! server_columns {
 macro_rules! tool_columns {
     () => {
         concat!(
-            ", x.name, x.alias, x.definition_hash, x.state, x.read_only, x.destructive, x.idempotent, x.open_world, x.headers, ",
+            ", x.name, x.alias, x.definition_hash, x.state, x.read_only, x.destructive, x.idempotent, x.open_world, x.headers, x.scopes, ",
             granted!("'tool:' || s.id || '/' || x.name")
         )
     };
@@ -57,27 +61,35 @@ macro_rules! from_toolbox {
     };
 }
 
-/// One tool, by prefix and alias (`?6`, `?7`), or by alias at the server without prefix (`?8`); the latter wins, here as in lists.
+/// One tool, by prefix and alias (`?7`, `?8`), or by alias at the server without prefix (`?9`); the latter wins, here as in lists.
 const TOOL: &str = concat!(
-    server_columns!(),
+    server_columns!(best_account!()),
     tool_columns!(),
     from_toolbox!(),
     " JOIN tools x ON x.server_id = s.id WHERE o.name = ?4 AND t.name = ?5 \
-     AND ((ts.prefix = ?6 AND x.alias = ?7) OR (ts.prefix = '' AND x.alias = ?8)) ORDER BY ts.prefix LIMIT 1"
+     AND ((ts.prefix = ?7 AND x.alias = ?8) OR (ts.prefix = '' AND x.alias = ?9)) ORDER BY ts.prefix LIMIT 1"
 );
 
-/// Every tool of the toolbox, with its definition.
+/// Every tool of the toolbox, with its definition. Only for showing: nobody's account is looked up.
 const TOOLS: &str = concat!(
-    server_columns!(),
+    server_columns!("NULL"),
     tool_columns!(),
     ", x.definition",
     from_toolbox!(),
     " JOIN tools x ON x.server_id = s.id WHERE o.name = ?4 AND t.name = ?5 ORDER BY ts.prefix, x.position"
 );
 
+/// Every tool of the toolbox, with what a call of it would use.
+const CALLABLE: &str = concat!(
+    server_columns!(best_account!()),
+    tool_columns!(),
+    from_toolbox!(),
+    " JOIN tools x ON x.server_id = s.id WHERE o.name = ?4 AND t.name = ?5 ORDER BY ts.prefix, x.position"
+);
+
 /// Every server of the toolbox, with what it said of itself.
 const SERVERS: &str = concat!(
-    server_columns!(),
+    server_columns!(best_account!()),
     ", s.discovered",
     from_toolbox!(),
     " WHERE o.name = ?4 AND t.name = ?5 ORDER BY ts.prefix, s.name"
@@ -99,12 +111,12 @@ pub(crate) async fn tool(
     public: &str,
 ) -> Result<Found<Option<(Server, Tool)>>, PlatformError> {
     let (prefix, alias) = names::split(public);
-    let more = [Value::from(prefix), Value::from(alias), Value::from(public)];
+    let more = [credential.person(), Value::from(prefix), Value::from(alias), Value::from(public)];
     let found = find(platform, credential, place, TOOL, &more).await?;
     let exact = found.rest.first().map(read_tool).transpose()?;
     let rest = match exact {
         None if names::may_be_shortened(public) => {
-            let all = find(platform, credential, place, TOOLS, &[]).await?.rest;
+            let all = find(platform, credential, place, CALLABLE, &[credential.person()]).await?.rest;
             let mut tools = all.iter().map(read_tool);
             tools
                 .find(|tool| {
@@ -130,7 +142,7 @@ pub(crate) async fn tools(
         .iter()
         .map(|row| {
             let (server, mut tool) = read_tool(row)?;
-            row.text(18)?.clone_into(&mut tool.definition);
+            row.text(20)?.clone_into(&mut tool.definition);
             Ok((server, tool))
         })
         .collect::<Result<_, PlatformError>>()?;
@@ -143,11 +155,11 @@ pub(crate) async fn servers(
     credential: &Credential,
     place: (&OrgName, &ToolboxName),
 ) -> Result<Found<Vec<(Server, String)>>, PlatformError> {
-    let found = find(platform, credential, place, SERVERS, &[]).await?;
+    let found = find(platform, credential, place, SERVERS, &[credential.person()]).await?;
     let rest = found
         .rest
         .iter()
-        .map(|row| Ok((read_server(row)?, row.text(8)?.to_owned())))
+        .map(|row| Ok((read_server(row)?, row.text(9)?.to_owned())))
         .collect::<Result<_, PlatformError>>()?;
     Ok(Found { caller: found.caller, toolbox: found.toolbox, rest })
 }
@@ -237,25 +249,27 @@ fn read_server(row: &Row) -> Result<Server, PlatformError> {
         status: super::word(row, 5)?,
         trust: super::word(row, 6)?,
         granted: row.integer(7)? == 1,
+        acts_on: if row.maybe_text(8)?.is_some() { Some(super::json(row, 8)?) } else { None },
     })
 }
 
 fn read_tool(row: &Row) -> Result<(Server, Tool), PlatformError> {
     let server = read_server(row)?;
     let tool = Tool {
-        name: row.text(8)?.to_owned(),
-        alias: row.text(9)?.to_owned(),
+        name: row.text(9)?.to_owned(),
+        alias: row.text(10)?.to_owned(),
         definition: String::new(),
-        definition_hash: row.parse(10)?,
-        state: super::word(row, 11)?,
+        definition_hash: row.parse(11)?,
+        state: super::word(row, 12)?,
         flags: Flags {
-            read_only: row.integer(12)? == 1,
-            destructive: row.integer(13)? == 1,
-            idempotent: row.integer(14)? == 1,
-            open_world: row.integer(15)? == 1,
+            read_only: row.integer(13)? == 1,
+            destructive: row.integer(14)? == 1,
+            idempotent: row.integer(15)? == 1,
+            open_world: row.integer(16)? == 1,
         },
-        mirrored: if row.text(16)? == "[]" { Vec::new() } else { super::json(row, 16)? },
-        granted: row.integer(17)? == 1,
+        mirrored: if row.text(17)? == "[]" { Vec::new() } else { super::json(row, 17)? },
+        scopes: super::json(row, 18)?,
+        granted: row.integer(19)? == 1,
     };
     Ok((server, tool))
 }

@@ -6,9 +6,14 @@ pub(crate) mod names;
 
 pub(crate) use discovered::Discovered;
 
+use std::collections::BTreeSet;
+
 use schemas::decision::{DefinitionState, OrgFacts, ServerFacts, Status, ToolFacts, Trust};
-use schemas::ids::{ServerId, Sha256Hex, ToolboxId};
-use schemas::names::{ServerName, ToolboxName};
+use schemas::ids::{ProviderId, ServerId, Sha256Hex, ToolboxId};
+use schemas::names::{ProviderName, ServerName, ToolboxName};
+use schemas::provisioner::Injection;
+
+use crate::broker::Account;
 
 /// A toolbox.
 #[derive(Debug, Clone)]
@@ -36,6 +41,22 @@ pub(crate) struct Server {
     pub(crate) place: Place,
     /// Whether the caller was granted all of it.
     pub(crate) granted: bool,
+    /// Whose accounts it acts on, if any.
+    pub(crate) acts_on: Option<ActsOn>,
+}
+
+/// Whose accounts a server acts on, and how it gets their credentials.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ActsOn {
+    pub(crate) provider: ProviderName,
+    pub(crate) provider_id: ProviderId,
+    pub(crate) kind: String,
+    pub(crate) injection: Vec<Injection>,
+    /// What all its tools need of an account.
+    pub(crate) scopes: BTreeSet<String>,
+    /// The account that this caller's call would use, where that was looked up and there is one.
+    pub(crate) account: Option<Account>,
 }
 
 /// Where a server is.
@@ -58,6 +79,8 @@ pub(crate) struct Tool {
     pub(crate) flags: Flags,
     /// Arguments that `Mcp-Param-*` headers mirror: header name part and path.
     pub(crate) mirrored: Vec<(String, Vec<String>)>,
+    /// What it needs of an account, beyond what its server does.
+    pub(crate) scopes: BTreeSet<String>,
     /// Whether the caller was granted this tool by name.
     pub(crate) granted: bool,
 }
@@ -88,25 +111,25 @@ impl Server {
             toolbox: toolbox.name.clone(),
             status: self.status,
             trust: self.trust,
-            // Filled when there are connections.
-            provider: None,
+            provider: self.acts_on.as_ref().map(|acts_on| acts_on.provider.clone()),
         }
     }
 }
 
 impl Tool {
     /// What the policy engine is told of it.
-    pub(crate) fn facts(&self, server: ServerFacts) -> ToolFacts {
+    pub(crate) fn facts(&self, server: &Server, toolbox: &Toolbox) -> ToolFacts {
+        let of_server = server.acts_on.iter().flat_map(|acts_on| &acts_on.scopes);
         ToolFacts {
             name: self.name.clone(),
-            server,
+            scopes: self.scopes.iter().chain(of_server).cloned().collect(),
+            server: server.facts(toolbox),
             state: self.state,
             definition: self.definition_hash.clone(),
             read_only: self.flags.read_only,
             destructive: self.flags.destructive,
             idempotent: self.flags.idempotent,
             open_world: self.flags.open_world,
-            scopes: std::collections::BTreeSet::new(),
         }
     }
 }

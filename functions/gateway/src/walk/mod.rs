@@ -190,7 +190,7 @@ impl<P: Platform> Visit<'_, P> {
         arguments: Option<&str>,
         approval: Option<Approval>,
     ) -> Result<DecisionRequest, Refusal> {
-        let facts = tool.facts(server.facts(&self.toolbox));
+        let facts = tool.facts(server, &self.toolbox);
         let mut context = ContextFacts { approval, ..self.context() };
         if let Some(arguments) = arguments
             && self.sets().any(|set| set.looks_into(&facts))

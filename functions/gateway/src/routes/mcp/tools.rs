@@ -29,10 +29,8 @@ pub(super) async fn list<P: Platform>(context: &Context<'_, P>, call: &Call<'_>)
         action: Action::ListTool,
         context: visit.context(),
     };
-    let facts: Vec<_> = tools
-        .iter()
-        .map(|(server, tool)| ResourceFacts::Tool(tool.facts(server.facts(&visit.toolbox))))
-        .collect();
+    let facts: Vec<_> =
+        tools.iter().map(|(server, tool)| ResourceFacts::Tool(tool.facts(server, &visit.toolbox))).collect();
     let allowed = policies::visible(&visit.policies, &list, &facts);
     let mut visible: Vec<(String, &Server, &Tool)> = tools
         .iter()
