@@ -42,10 +42,22 @@ use crate::platform::{Platform, PlatformError};
 pub use crate::routes::api::Operation;
 pub use crate::settings::{BadSettings, Settings};
 
-/// One gateway: settings, keys, and caches of what is content-addressed or expires. One per thread; nothing else is kept between
-/// requests.
+/// One gateway, to be handed around: work that outlives a request keeps hold of it.
+#[derive(Debug, Clone)]
+pub struct Gateway(Rc<Inside>);
+
+impl std::ops::Deref for Gateway {
+    type Target = Inside;
+
+    fn deref(&self) -> &Inside {
+        &self.0
+    }
+}
+
+/// What a gateway is made of: settings, keys, and caches of what is content-addressed or expires. One per thread; nothing else is kept
+/// between requests.
 #[derive(Debug)]
-pub struct Gateway {
+pub struct Inside {
     settings: Settings,
     vault: Rc<vault::Vault>,
     provisioner_key: Vec<u8>,
@@ -77,7 +89,7 @@ impl Gateway {
         let limits = limits::Limits::new(settings.rates.clone());
         let access_tokens =
             identity::access_token::AccessTokens::new(&settings.public_url, settings.signing_generation);
-        Ok(Self {
+        Ok(Self(Rc::new(Inside {
             access_tokens,
             settings,
             vault: Rc::new(vault),
@@ -86,7 +98,7 @@ impl Gateway {
             identity_providers: identity::oidc::Discovered::default(),
             limits,
             sets: RefCell::default(),
-        })
+        })))
     }
 
     /// The key that provisioners of this gateway check signatures with, in base64url.
