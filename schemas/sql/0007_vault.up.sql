@@ -1,11 +1,15 @@
--- Keys of the vault: an organisation's credentials are sealed under its tenant key, and that is wrapped by the deployment's root.
+-- The keys that an organisation's credentials are sealed under, each wrapped by a root key that is kept elsewhere.
 
+-- The newest version seals; older ones open until everything under them has been re-wrapped. A shredded version keeps its row, without
+-- its key, so that its number never means another key.
 CREATE TABLE tenant_keys (
   org_id TEXT NOT NULL REFERENCES orgs(id),
-  version INTEGER NOT NULL,
-  -- What wraps it: the reference of a root, such as `local` or a key of a KMS.
+  version INTEGER NOT NULL CHECK (version BETWEEN 1 AND 4294967295),
+  -- Which root key wrapped it, and which generation of that: never the key itself.
   root TEXT NOT NULL,
   wrapped TEXT NOT NULL,
+  state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'shredded')),
   created_at INTEGER NOT NULL,
-  PRIMARY KEY (org_id, version)
+  PRIMARY KEY (org_id, version),
+  CHECK ((state = 'shredded') = (wrapped = ''))
 ) STRICT, WITHOUT ROWID;

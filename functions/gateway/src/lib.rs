@@ -25,7 +25,7 @@ mod store;
 mod toolboxes;
 mod upgrade;
 mod upstream;
-mod vault;
+pub mod vault;
 mod walk;
 
 use std::cell::RefCell;
@@ -60,6 +60,7 @@ impl std::ops::Deref for Gateway {
 pub struct Inside {
     settings: Settings,
     vault: Rc<vault::Vault>,
+    keys: vault::Keys,
     provisioner_key: Vec<u8>,
     tokens: identity::jwt::Tokens,
     access_tokens: identity::access_token::AccessTokens,
@@ -86,6 +87,7 @@ impl Gateway {
             })?,
             None => vault.derive("ambit/v1/provisioner").to_vec(),
         };
+        let keys = vault::Keys::new(&settings, platform)?;
         let limits = limits::Limits::new(settings.rates.clone());
         let access_tokens =
             identity::access_token::AccessTokens::new(&settings.public_url, settings.signing_generation);
@@ -93,6 +95,7 @@ impl Gateway {
             access_tokens,
             settings,
             vault: Rc::new(vault),
+            keys,
             provisioner_key,
             tokens: identity::jwt::Tokens::default(),
             identity_providers: identity::oidc::Discovered::default(),

@@ -1,13 +1,15 @@
-//! Values that must not show: no `Display`, no `Serialize`, and a `Debug` that tells nothing.
+//! Values that must not show: no `Display`, no `Serialize`, and a `Debug` that tells nothing. Their memory is wiped when they go.
+
+use zeroize::Zeroizing;
 
 /// A secret. It leaves through [`Secret::expose`] only, which is easy to search for.
 #[derive(Clone)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Takes a secret in.
     pub fn new(value: String) -> Self {
-        Self(value)
+        Self(Zeroizing::new(value))
     }
 
     /// The secret itself.

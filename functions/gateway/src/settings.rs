@@ -48,6 +48,10 @@ pub struct Settings {
     pub(crate) rates: Rates,
     /// How many agents, people, keys, toolboxes, servers and so on an organisation may have, of each.
     pub(crate) quota: i64,
+    /// The root key of the vault.
+    pub(crate) vault_root: String,
+    /// Root keys that still unwrap.
+    pub(crate) vault_roots_before: Vec<String>,
 }
 
 impl Settings {
@@ -72,6 +76,8 @@ impl Settings {
             signing_generation: 0,
             rates: Rates::default(),
             quota: 10_000,
+            vault_root: "local".to_owned(),
+            vault_roots_before: Vec::new(),
         })
     }
 
@@ -112,6 +118,14 @@ impl Settings {
     pub fn bounds(mut self, rates: Rates, quota: u32) -> Self {
         self.rates = rates;
         self.quota = quota.into();
+        self
+    }
+
+    /// With another root key of the vault (`local` if there is none), and with those before it, which still unwrap.
+    #[must_use]
+    pub fn vault(mut self, root: Option<String>, before: Vec<String>) -> Self {
+        self.vault_root = root.filter(|root| !root.is_empty()).unwrap_or_else(|| "local".to_owned());
+        self.vault_roots_before = before;
         self
     }
 

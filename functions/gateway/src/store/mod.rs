@@ -21,6 +21,7 @@ pub(crate) mod proposals;
 pub(crate) mod refusals;
 pub(crate) mod sessions;
 pub(crate) mod targets;
+pub(crate) mod tenant_keys;
 
 use crate::platform::{PlatformError, Row, Rows};
 
