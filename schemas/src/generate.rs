@@ -13,6 +13,7 @@ pub fn generated() -> Result<Vec<(&'static str, String)>, serde_json::Error> {
         ("decision-record.schema.json", render(schemars::schema_for!(crate::decision::DecisionRecord))?),
         ("inventory.schema.json", render(schemars::schema_for!(crate::inventory::Inventory))?),
         ("injection.schema.json", render(schemars::schema_for!(crate::provisioner::Injection))?),
+        ("transit-key.schema.json", render(schemars::schema_for!(crate::provisioner::TransitKey))?),
         ("workload-spec.schema.json", render(schemars::schema_for!(crate::provisioner::WorkloadSpec))?),
         ("workload-status.schema.json", render(schemars::schema_for!(crate::provisioner::WorkloadStatus))?),
         ("workload-event.schema.json", render(schemars::schema_for!(crate::provisioner::WorkloadEvent))?),

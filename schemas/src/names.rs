@@ -1,5 +1,6 @@
 //! Names people choose. They are immutable once used: policies and audit records refer to them.
 
+use crate::ids::{ConnectionId, Sha256Hex};
 use crate::text::text;
 
 fn is_slug(text: &str, longest: usize) -> bool {
@@ -90,6 +91,38 @@ impl WorkloadName {
     pub fn of(org: &OrgName, toolbox: &ToolboxName, server: &ServerName) -> Result<Self, crate::ParseError> {
         Self::parse(&format!("{org}.{toolbox}.{server}"))
     }
+
+    /// The workload of the same server for one account: a fourth part, as long as fits (5 to 12 characters). Two accounts that
+    /// share it take turns, since what a container is made from names the account in full.
+    ///
+    /// # Errors
+    /// Never for a workload of three well-formed names; the parser keeps the last word.
+    pub fn for_subject(&self, subject: &ConnectionId) -> Result<Self, crate::ParseError> {
+        let room = 110_usize.saturating_sub(self.0.len() + 1).min(12);
+        let digest = Sha256Hex::of(subject.as_str().as_bytes());
+        // More letters than hexadecimal has: three digits of the digest, reduced, make one.
+        let letters = "0123456789abcdefghijklmnopqrstuvwxyz".as_bytes();
+        let part: String = digest
+            .as_str()
+            .as_bytes()
+            .chunks(3)
+            .take(room)
+            .filter_map(|digits| usize::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok())
+            .filter_map(|number| letters.get(number % letters.len()).map(|letter| char::from(*letter)))
+            .collect();
+        Self::parse(&format!("{self}.{part}"))
+    }
+
+    /// Whether this is the workload, or one of a subject of it.
+    pub fn covers(&self, other: &Self) -> bool {
+        other == self || other.as_str().strip_prefix(self.as_str()).is_some_and(|rest| rest.starts_with('.'))
+    }
+
+    /// `org.toolbox`: the servers of one toolbox live together.
+    pub fn toolbox(&self) -> &str {
+        let end = self.0.match_indices('.').nth(1).map_or(self.0.len(), |(at, _)| at);
+        self.0.get(..end).unwrap_or(&self.0)
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +146,28 @@ mod tests {
         for bad in ["", "a b", "a/b", "\u{fc}", &"a".repeat(129)] {
             assert!(ToolName::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_subject_has_a_workload_of_its_own_however_long_the_names() {
+        let subjects: Vec<_> =
+            (0..200).map(|n| ConnectionId::mint(crate::ids::Timestamp(1), [n; 10])).collect();
+        for length in [1, 40] {
+            let part = "a".repeat(length);
+            let base = WorkloadName::of(
+                &OrgName::parse(&part).unwrap(),
+                &ToolboxName::parse(&part).unwrap(),
+                &ServerName::parse(part.get(..length.min(22)).unwrap()).unwrap(),
+            )
+            .unwrap();
+            let names: std::collections::BTreeSet<_> =
+                subjects.iter().map(|subject| base.for_subject(subject).unwrap()).collect();
+            assert_eq!(names.len(), subjects.len());
+            assert!(names.iter().all(|name| base.covers(name) && name.toolbox() == format!("{part}.{part}")));
+        }
+        let name = |text| WorkloadName::parse(text).unwrap();
+        assert!(!name("o.t.s").covers(&name("o.t.s2")) && !name("o.t.s.1").covers(&name("o.t.s")));
+        assert_eq!(name("o.t.s").toolbox(), "o.t");
     }
 
     #[test]

@@ -4,25 +4,31 @@
 //! |---|---|
 //! | `PUT /v1/workloads/{name}` + [`WorkloadSpec`] | make it so; idempotent; answers [`WorkloadStatus`] when it is ready |
 //! | `GET /v1/workloads/{name}` | [`WorkloadStatus`] |
-//! | `DELETE /v1/workloads/{name}` | remove it; 204, also when there was none |
-//! | `POST /v1/workloads/{name}/mcp` | one MCP 2026-07-28 message; wakes the workload if it sleeps |
+//! | `DELETE /v1/workloads/{name}` | remove it, and with it those of its subjects; 204, also when there was none |
+//! | `POST /v1/workloads/{name}/mcp` | one MCP 2026-07-28 message; wakes the workload if it sleeps; with the credential it is made on, sealed, in [`CREDENTIAL_HEADER`] |
 //! | `GET /v1/workloads/{name}/logs` | what the server wrote to stderr, newest last, as `text/plain` |
 //! | `GET /v1/workloads` | `[WorkloadStatus]` |
+//! | `GET /v1/key` | [`TransitKey`]: what credentials are sealed to |
 //! | `GET /v1/status` | [`ProvisionerStatus`] |
 //! | `GET /v1/events` | `text/event-stream` of [`WorkloadEvent`] |
 //!
 //! Errors are RFC 9457 `application/problem+json`, see [`Problem`]. Every request but `GET /healthz` is signed, see [`signature_base`].
 
 mod credential;
+mod transit;
 
 pub use credential::{
     CredentialFile, CredentialHeader, CredentialMetaKey, CredentialVariable, Delivered, Injection, Placement,
     SecretText, Template,
 };
+pub use transit::{
+    CREDENTIAL_HEADER, Sealed, TRANSIT_KEY_LIFETIME_MS, TransitKey, signature_base_with_credential,
+    transit_info,
+};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::Timestamp;
+use crate::ids::{ConnectionId, Timestamp};
 use crate::image::{ImageDigest, ImageReference};
 use crate::names::{OrgName, ServerName, ToolboxName, WorkloadName};
 
@@ -66,6 +72,42 @@ pub struct WorkloadSpec {
     /// Bounds on what it may use.
     #[serde(default)]
     pub limits: Limits,
+    /// What it may reach.
+    #[serde(default, skip_serializing_if = "NetworkAccess::is_none")]
+    pub network: NetworkAccess,
+    /// For a server that gets a credential when it starts: whose process this is. Each call brings the credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
+}
+
+/// Whom a workload serves, if it serves one account only.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Subject {
+    /// The account.
+    pub connection: ConnectionId,
+    /// Where its credential is when the server starts: environment variables and files, nothing else.
+    pub takes: BTreeSet<Placement>,
+}
+
+/// What a stdio server may reach. HTTP servers are on the toolbox's network where there has to be one.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkAccess {
+    /// Nothing: loopback only.
+    #[default]
+    None,
+    /// What else is on the internal network of its toolbox: not the host, not other toolboxes, not the internet.
+    Toolbox,
+}
+
+impl NetworkAccess {
+    /// Whether it may reach nothing.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// How a server inside a container speaks MCP.
@@ -202,6 +244,12 @@ pub enum ProblemKind {
     /// 413: larger than [`MAX_MESSAGE_BYTES`].
     #[serde(rename = "urn:ambit:too-large")]
     TooLarge,
+    /// 409: sealed to a key that is not, or no longer, known here: `GET /v1/key`, seal again.
+    #[serde(rename = "urn:ambit:unknown-key")]
+    UnknownKey,
+    /// 403: the credential does not open with this call, or is not of the account that the workload serves; or none came along.
+    #[serde(rename = "urn:ambit:wrong-credential")]
+    WrongCredential,
     /// 404: no such workload here: PUT it first.
     #[serde(rename = "urn:ambit:unknown-workload")]
     UnknownWorkload,

@@ -251,6 +251,8 @@ pub struct Delivered {
     pub version: i64,
     /// When it ends, if that is known.
     pub until: Option<Timestamp>,
+    /// The token itself, in whatever forms it is placed: struck out of logs and answers.
+    pub token: SecretText,
     /// What goes where.
     pub placed: Vec<(Placement, SecretText)>,
 }
@@ -285,6 +287,7 @@ struct Wire<T> {
     version: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<Timestamp>,
+    token: T,
     placed: Vec<(Placement, T)>,
 }
 
@@ -295,7 +298,13 @@ impl Delivered {
     /// Only if it has no JSON form.
     pub fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
         let placed = self.placed.iter().map(|(at, value)| (at.clone(), value.expose())).collect();
-        let wire = Wire { subject: self.subject.clone(), version: self.version, until: self.until, placed };
+        let wire = Wire {
+            subject: self.subject.clone(),
+            version: self.version,
+            until: self.until,
+            token: self.token.expose(),
+            placed,
+        };
         let size = self.placed.iter().map(|(_, value)| value.0.len() * 2 + 256).sum::<usize>() + 256;
         let mut bytes = Zeroizing::new(Vec::with_capacity(size));
         serde_json::to_writer(&mut *bytes, &wire)?;
@@ -311,7 +320,13 @@ impl Delivered {
             crate::ParseError::new("delivery", "..", "a credential as `Delivered::to_bytes` writes it")
         })?;
         let placed = wire.placed.into_iter().map(|(at, value)| (at, SecretText::new(value))).collect();
-        Ok(Self { subject: wire.subject, version: wire.version, until: wire.until, placed })
+        Ok(Self {
+            subject: wire.subject,
+            version: wire.version,
+            until: wire.until,
+            token: SecretText::new(wire.token),
+            placed,
+        })
     }
 }
 
@@ -423,6 +438,7 @@ mod tests {
             subject: ConnectionId::mint(Timestamp(1), [7; 10]),
             version: 3,
             until: Some(Timestamp(9)),
+            token: SecretText::new("s3cret".to_owned()),
             placed: vec![(at, SecretText::new("s3cret \"x\"".to_owned()))],
         };
         let taken = Delivered::from_bytes(&given.to_bytes().unwrap()).unwrap();

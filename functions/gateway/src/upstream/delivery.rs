@@ -19,11 +19,18 @@ pub(crate) struct Delivery {
     pub(crate) version: i64,
     /// When it ends, if that is known.
     pub(crate) until: Option<Timestamp>,
+    /// The token itself, which nobody should see come back: a provisioner strikes it out of logs and answers.
+    pub(crate) token: Secret,
     /// What goes where.
     pub(crate) placed: Vec<(Placement, Secret)>,
 }
 
 impl Delivery {
+    /// Whether the server gets any of it when it starts, and hence serves this account only.
+    pub(super) fn is_at_start(&self) -> bool {
+        self.placed.iter().any(|(at, _)| at.is_at_start())
+    }
+
     /// Puts the credential into a request for a remote server.
     ///
     /// # Errors
@@ -70,6 +77,7 @@ impl Delivery {
             subject: self.subject.clone(),
             version: self.version,
             until: self.until,
+            token: SecretText::new(self.token.expose().to_owned()),
             placed,
         }
     }

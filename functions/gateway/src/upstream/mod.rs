@@ -3,9 +3,11 @@
 mod delivery;
 pub(crate) mod events;
 mod provisioner;
+mod transit;
 
 pub(crate) use delivery::Delivery;
-pub(crate) use provisioner::status as provisioner_status;
+pub(crate) use provisioner::{end_subject, status as provisioner_status};
+pub(crate) use transit::TransitKeys;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};

@@ -1,17 +1,21 @@
 //! To a container: one signed request. If the provisioner does not know the workload (yet, or any more), it is told and asked again.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use hmac::{KeyInit as _, Mac as _};
-use http::{Request, Response, StatusCode};
-use schemas::ids::Sha256Hex;
+use http::{HeaderValue, Request, Response, StatusCode};
+use schemas::ids::{ConnectionId, Sha256Hex};
 use schemas::names::WorkloadName;
-use schemas::provisioner::{Problem, ProblemKind, SIGNATURE_HEADER, WorkloadSpec, signature_base};
+use schemas::provisioner::{
+    CREDENTIAL_HEADER, Problem, ProblemKind, SIGNATURE_HEADER, Subject, TransitKey, WorkloadSpec,
+    signature_base, signature_base_with_credential,
+};
 
-use super::{Delivery, Message, UpstreamError, content_type, request, unreachable};
+use super::{Delivery, Message, UpstreamError, content_type, request, transit, unreachable};
 use crate::Gateway;
 use crate::body::read_whole;
 use crate::platform::{Platform, PlatformError};
@@ -33,32 +37,102 @@ pub(super) async fn send<P: Platform>(
 ) -> Result<Response<P::Stream>, UpstreamError> {
     let failed =
         |reason: String| UpstreamError::Provisioner { server: server.name.to_string(), reason, log: None };
-    if credential.is_some() {
-        return Err(failed("credentials do not reach containers yet".to_owned()));
-    }
-    let base = gateway
-        .settings
-        .provisioner_url
-        .as_deref()
-        .ok_or_else(|| UpstreamError::NoProvisioner { server: server.name.to_string() })?;
-    let name = WorkloadName::of(&toolbox.org.name, &toolbox.name, &server.name)
+    let subject = credential.filter(|credential| credential.is_at_start());
+    let path = format!("/v1/workloads/{}", name_of(toolbox, server, subject).map_err(failed)?);
+    let url = format!("{}{path}", base(gateway, server)?);
+    let plain = credential
+        .map(|credential| credential.delivered().to_bytes())
+        .transpose()
         .map_err(|error| failed(error.to_string()))?;
-    let path = format!("/v1/workloads/{name}");
-    let call = || {
-        let request =
-            request(&format!("{base}{path}/mcp"), message).map_err(|error| failed(error.to_string()))?;
-        Ok(sign(gateway, platform, request))
-    };
-    let answer = platform.send(call()?).await.map_err(|error| unreachable(server, &error))?;
-    match problem(platform, answer).await.map_err(|error| unreachable(server, &error))? {
-        Ok(answer) => Ok(answer),
-        Err(problem) if problem.kind == ProblemKind::UnknownWorkload => {
-            put(gateway, platform, toolbox, server, &format!("{base}{path}"), spec).await?;
-            let answer = platform.send(call()?).await.map_err(|error| unreachable(server, &error))?;
-            problem_or(server, self::problem(platform, answer).await)
+    // What it does not know it is told, once: a workload, or ourselves a key.
+    let (mut told, mut keyed) = (false, false);
+    loop {
+        let request = request(&format!("{url}/mcp"), message).map_err(|error| failed(error.to_string()))?;
+        let key = match &plain {
+            Some(_) => Some(transit_key(gateway, platform, server).await?),
+            None => None,
+        };
+        let sealed = key.as_deref().zip(plain.as_deref().map(Vec::as_slice));
+        let request = sign(gateway, platform, request, sealed).map_err(|reason| failed(reason.to_owned()))?.0;
+        let answer = platform.send(request).await.map_err(|error| unreachable(server, &error))?;
+        match self::problem(platform, answer).await.map_err(|error| unreachable(server, &error))? {
+            Ok(answer) => return Ok(answer),
+            Err(problem) if problem.kind == ProblemKind::UnknownWorkload && !told => {
+                told = true;
+                let spec = spec_of(toolbox, server, spec, subject)
+                    .map_err(|error| failed(format!("its workload is ill-formed: {error}")))?;
+                put(gateway, platform, server, &url, &spec).await?;
+            }
+            Err(problem) if problem.kind == ProblemKind::UnknownKey && !keyed => {
+                keyed = true;
+                key.iter().for_each(|key| gateway.transit_keys.forget(&key.key_id));
+            }
+            Err(problem) => return Err(self::told(server, problem)),
         }
-        Err(problem) => Err(told(server, problem)),
     }
+}
+
+fn base<'a>(gateway: &'a Gateway, server: &Server) -> Result<&'a str, UpstreamError> {
+    let base = gateway.settings.provisioner_url.as_deref();
+    base.ok_or_else(|| UpstreamError::NoProvisioner { server: server.name.to_string() })
+}
+
+/// The workload of a server; for a server that gets its credential when it starts, that of one account.
+fn name_of(toolbox: &Toolbox, server: &Server, subject: Option<&Delivery>) -> Result<WorkloadName, String> {
+    let name = WorkloadName::of(&toolbox.org.name, &toolbox.name, &server.name);
+    let name = name.map_err(|error| error.to_string())?;
+    match subject {
+        Some(credential) => name.for_subject(&credential.subject).map_err(|error| error.to_string()),
+        None => Ok(name),
+    }
+}
+
+/// The key that credentials are sealed to.
+async fn transit_key<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    server: &Server,
+) -> Result<Rc<TransitKey>, UpstreamError> {
+    if let Some(key) = gateway.transit_keys.current(platform.now()) {
+        return Ok(key);
+    }
+    let failed =
+        |reason: String| UpstreamError::Provisioner { server: server.name.to_string(), reason, log: None };
+    let request = Request::get(format!("{}/v1/key", base(gateway, server)?))
+        .body(Bytes::new())
+        .map_err(|error| failed(error.to_string()))?;
+    let (request, nonce) =
+        sign(gateway, platform, request, None).map_err(|reason| failed(reason.to_owned()))?;
+    let answer = platform.send(request).await.map_err(|error| unreachable(server, &error))?;
+    let answer = problem_or(server, problem(platform, answer).await)?;
+    let body = read_whole(platform, answer.into_body(), PROBLEM, QUICKLY)
+        .await
+        .map_err(|error| unreachable(server, &error))?;
+    let key = transit::proven(&gateway.provisioner_key, &nonce, platform.now(), &body)
+        .map_err(|reason| failed(reason.to_owned()))?;
+    Ok(gateway.transit_keys.keep(key))
+}
+
+/// Ends the processes that hold a connection's credential, in every toolbox that has the server. Best effort: without it they end
+/// when nobody has used them for a while, and nobody else's call ever reaches them.
+pub(crate) async fn end_subject<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    toolbox: &Toolbox,
+    server: &Server,
+    connection: &ConnectionId,
+) -> Result<(), UpstreamError> {
+    let failed =
+        |reason: String| UpstreamError::Provisioner { server: server.name.to_string(), reason, log: None };
+    let name = name_of(toolbox, server, None)
+        .and_then(|name| name.for_subject(connection).map_err(|error| error.to_string()))
+        .map_err(failed)?;
+    let request = Request::delete(format!("{}/v1/workloads/{name}", base(gateway, server)?))
+        .body(Bytes::new())
+        .map_err(|error| failed(error.to_string()))?;
+    let request = sign(gateway, platform, request, None).map_err(|reason| failed(reason.to_owned()))?.0;
+    let answer = platform.send(request).await.map_err(|error| unreachable(server, &error))?;
+    problem_or(server, problem(platform, answer).await).map(drop)
 }
 
 fn problem_or<S>(
@@ -72,22 +146,19 @@ fn problem_or<S>(
 async fn put<P: Platform>(
     gateway: &Gateway,
     platform: &P,
-    toolbox: &Toolbox,
     server: &Server,
     url: &str,
-    spec: &str,
+    spec: &WorkloadSpec,
 ) -> Result<(), UpstreamError> {
     let failed =
         |reason: String| UpstreamError::Provisioner { server: server.name.to_string(), reason, log: None };
-    let spec = spec_of(toolbox, server, spec)
-        .map_err(|error| failed(format!("its workload is ill-formed: {error}")))?;
-    let body = serde_json::to_vec(&spec).map_err(|error| failed(error.to_string()))?;
+    let body = serde_json::to_vec(spec).map_err(|error| failed(error.to_string()))?;
     let request = Request::put(url)
         .header(http::header::CONTENT_TYPE, "application/json")
         .body(Bytes::from(body))
         .map_err(|error| failed(error.to_string()))?;
-    let answer =
-        platform.send(sign(gateway, platform, request)).await.map_err(|error| unreachable(server, &error))?;
+    let request = sign(gateway, platform, request, None).map_err(|reason| failed(reason.to_owned()))?.0;
+    let answer = platform.send(request).await.map_err(|error| unreachable(server, &error))?;
     problem_or(server, problem(platform, answer).await).map(drop)
 }
 
@@ -96,6 +167,7 @@ pub(crate) fn spec_of(
     toolbox: &Toolbox,
     server: &Server,
     spec: &str,
+    subject: Option<&Delivery>,
 ) -> Result<WorkloadSpec, serde_json::Error> {
     let mut spec: serde_json::Value = serde_json::from_str(spec)?;
     if let Some(spec) = spec.as_object_mut() {
@@ -103,7 +175,12 @@ pub(crate) fn spec_of(
         spec.insert("toolbox".into(), toolbox.name.as_str().into());
         spec.insert("server".into(), server.name.as_str().into());
     }
-    serde_json::from_value(spec)
+    let mut spec: WorkloadSpec = serde_json::from_value(spec)?;
+    spec.subject = subject.map(|credential| Subject {
+        connection: credential.subject.clone(),
+        takes: credential.placed.iter().map(|(at, _)| at).filter(|at| at.is_at_start()).cloned().collect(),
+    });
+    Ok(spec)
 }
 
 /// Tells a provisioner's own problem from an answer of the server.
@@ -135,7 +212,11 @@ fn told(server: &Server, problem: Problem) -> UpstreamError {
             UpstreamError::Provisioner { server, reason: in_full(problem), log: None }
         }
         // What a Docker host says of itself, and where it is, is not for callers.
-        ProblemKind::HostUnreachable | ProblemKind::Internal | ProblemKind::Unsigned => {
+        ProblemKind::HostUnreachable
+        | ProblemKind::Internal
+        | ProblemKind::Unsigned
+        | ProblemKind::UnknownKey
+        | ProblemKind::WrongCredential => {
             UpstreamError::Provisioner { server, reason: problem.title, log: problem.detail }
         }
     }
@@ -148,24 +229,36 @@ fn in_full(problem: Problem) -> String {
     }
 }
 
-/// Signs a request for a provisioner (`schemas::provisioner`): short-lived, bound to method, path and body.
-fn sign<P: Platform>(gateway: &Gateway, platform: &P, mut request: Request<Bytes>) -> Request<Bytes> {
+/// Signs a request for a provisioner (`schemas::provisioner`): short-lived, bound to method, path and body; with a credential
+/// that is sealed for this very request, if there is one. Answers the nonce, too.
+fn sign<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    mut request: Request<Bytes>,
+    credential: Option<(&TransitKey, &[u8])>,
+) -> Result<(Request<Bytes>, String), &'static str> {
     let at = platform.now();
     let mut random = [0; 16];
     platform.fill_random(&mut random);
     let nonce = URL_SAFE_NO_PAD.encode(random);
     let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let digest = Sha256Hex::of(request.body());
-    let base = signature_base(request.method().as_str(), path, at, &nonce, digest.as_str());
-    // HMAC takes keys of any length, so this is always there.
-    if let Ok(mut mac) = hmac::Hmac::<sha2::Sha256>::new_from_slice(&gateway.provisioner_key) {
-        mac.update(base.as_bytes());
-        let mac = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
-        if let Ok(value) = http::HeaderValue::from_str(&format!("v1 ts={},nonce={nonce},mac={mac}", at.0)) {
-            request.headers_mut().insert(SIGNATURE_HEADER, value);
-        }
+    let mut base = signature_base(request.method().as_str(), path, at, &nonce, digest.as_str());
+    let unsigned = |_| "the request could not be signed";
+    if let Some((key, plain)) = credential {
+        let header = transit::seal(platform, key, &base, plain)?.header();
+        base = signature_base_with_credential(&base, &header);
+        let mut header = HeaderValue::from_str(&header).map_err(unsigned)?;
+        header.set_sensitive(true);
+        request.headers_mut().insert(CREDENTIAL_HEADER, header);
     }
-    request
+    let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(&gateway.provisioner_key)
+        .map_err(|_| "the request could not be signed")?;
+    mac.update(base.as_bytes());
+    let mac = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
+    let value = HeaderValue::from_str(&format!("v1 ts={},nonce={nonce},mac={mac}", at.0));
+    request.headers_mut().insert(SIGNATURE_HEADER, value.map_err(unsigned)?);
+    Ok((request, nonce))
 }
 
 /// What the provisioner says of itself, if there is one.
@@ -175,8 +268,8 @@ pub(crate) async fn status<P: Platform>(gateway: &Gateway, platform: &P) -> Opti
         let request = Request::get(format!("{base}/v1/status"))
             .body(Bytes::new())
             .map_err(|error| error.to_string())?;
-        let answer =
-            platform.send(sign(gateway, platform, request)).await.map_err(|error| error.to_string())?;
+        let (request, _) = sign(gateway, platform, request, None)?;
+        let answer = platform.send(request).await.map_err(|error| error.to_string())?;
         if answer.status() != StatusCode::OK {
             return Err(format!("it answered with status {}", answer.status().as_u16()));
         }
