@@ -6,8 +6,8 @@
 use sha2::Digest as _;
 
 use crate::decision::DecisionRecord;
-use crate::ids::{EventId, OrgId, Sha256Hex, Timestamp, hex};
-use crate::names::{AgentName, ServerName, ToolboxName, UserName};
+use crate::ids::{ConnectionId, EventId, OrgId, Sha256Hex, Timestamp, hex};
+use crate::names::{AgentName, ProviderName, ServerName, ToolboxName, UserName};
 
 /// One line of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -35,6 +35,12 @@ pub struct AuditEvent {
     /// On what grounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionRecord>,
+    /// The account that was used, connected, shared or ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<AccountRef>,
+    /// The intent that a use of an account is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<EventId>,
     /// SHA-256 of the arguments as they were sent; never the arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Sha256Hex>,
@@ -101,6 +107,19 @@ pub struct Subject {
     /// Tool name, prompt name or URI, as it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+/// Which account.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct AccountRef {
+    /// The connection.
+    pub id: ConnectionId,
+    /// Where it is, if that is known at this point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderName>,
+    /// Which version of its credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
 }
 
 /// How an access ended.

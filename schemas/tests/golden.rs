@@ -32,6 +32,8 @@ fn a_leaf_hash_covers_the_canonical_text() {
         method: "org.create".into(),
         subject: None,
         decision: None,
+        connection: None,
+        within: None,
         arguments: None,
         outcome: None,
         reason: None,

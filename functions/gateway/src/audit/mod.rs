@@ -2,11 +2,13 @@
 //!
 //! There is no switch. If an intent can't be written, nothing happens.
 
+mod access;
 mod outcome;
 pub(crate) mod reaper;
 mod step;
 mod told;
 
+pub(crate) use access::Access;
 pub(crate) use outcome::Conclusion;
 pub(crate) use step::{Step, deny_statement};
 pub(crate) use told::Told;
@@ -14,9 +16,9 @@ pub(crate) use told::Told;
 use std::time::Duration;
 
 use policies::{Denial, Permit};
-use schemas::audit::{Actor, AuditEvent, Phase, Subject};
+use schemas::audit::{AccountRef, Actor, AuditEvent, Phase, Subject};
 use schemas::decision::DecisionRecord;
-use schemas::ids::{EventId, OrgId, SessionId, Sha256Hex, Timestamp};
+use schemas::ids::{ConnectionId, EventId, OrgId, SessionId, Sha256Hex, Timestamp};
 
 use crate::platform::{Batch, Platform, PlatformError};
 use crate::store;
@@ -50,12 +52,59 @@ impl<P: Platform> Intent<P> {
         permit: &Permit,
         longest: Duration,
     ) -> Result<Self, PlatformError> {
+        let (event, line) = Self::line(platform, about, permit, longest)?;
+        platform.sql(Batch::write(vec![line])).await?;
+        Ok(Self { conclusion: Some(Conclusion::new(platform.clone(), event)) })
+    }
+
+    /// Writes the intent, and in the same transaction the line about the use of an account, which gives its sealed credential. Nothing
+    /// instead of that if the account is not as it was decided upon any more.
+    ///
+    /// # Errors
+    /// They could not be written, so nothing may happen.
+    pub(crate) async fn write_with_access(
+        platform: &P,
+        about: &About,
+        permit: &Permit,
+        longest: Duration,
+        access: &Access<'_>,
+    ) -> Result<(Self, Option<String>), PlatformError> {
+        let (event, line) = Self::line(platform, about, permit, longest)?;
+        let statements = access.statements(platform, about, &event.id)?;
+        let results =
+            platform.sql(Batch::write(std::iter::once(line).chain(statements).collect::<Vec<_>>())).await?;
+        let sealed = store::first(&results, 1).map(|row| row.text(0).map(str::to_owned)).transpose()?;
+        Ok((Self { conclusion: Some(Conclusion::new(platform.clone(), event)) }, sealed))
+    }
+
+    /// The line about another use of an account within this access, which gives its sealed credential.
+    ///
+    /// # Errors
+    /// It could not be written, so the account may not be used.
+    pub(crate) async fn access(
+        &self,
+        platform: &P,
+        about: &About,
+        access: &Access<'_>,
+    ) -> Result<Option<String>, PlatformError> {
+        let Some(intent) = self.conclusion.as_ref().and_then(Conclusion::intent) else { return Ok(None) };
+        let results = platform.sql(Batch::write(access.statements(platform, about, intent)?)).await?;
+        store::first(&results, 0).map(|row| row.text(0).map(str::to_owned)).transpose()
+    }
+
+    fn line(
+        platform: &P,
+        about: &About,
+        permit: &Permit,
+        longest: Duration,
+    ) -> Result<(AuditEvent, crate::platform::Statement), PlatformError> {
         let event = event(platform, about, Phase::Intent, Some(permit.record().clone()));
         // A minute of grace: an outcome may still be on its way when the time is up.
         let due =
             event.at.plus(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX).saturating_add(60_000));
-        write(platform, &event, Some(due), Batch::write).await?;
-        Ok(Self { conclusion: Some(Conclusion::new(platform.clone(), event)) })
+        let sealed = event.seal().map_err(|error| PlatformError::Database(error.to_string()))?;
+        let line = store::audit::insert(&event, sealed, Some(due));
+        Ok((event, line))
     }
 
     /// Takes out what ends it. From here on the holder ends it.
@@ -111,6 +160,20 @@ pub(crate) fn note_statement<P: Platform>(
     Ok(store::audit::insert(&event, sealed, None))
 }
 
+/// The line about something that became of a connection, whole in itself.
+pub(crate) fn connection_note<P: Platform>(
+    platform: &P,
+    about: &About,
+    what: String,
+    connection: &ConnectionId,
+) -> Result<crate::platform::Statement, PlatformError> {
+    let mut event = event(platform, about, Phase::Note, None);
+    event.reason = Some(what);
+    event.connection = Some(AccountRef { id: connection.clone(), provider: None, version: None });
+    let sealed = event.seal().map_err(|error| PlatformError::Database(error.to_string()))?;
+    Ok(store::audit::insert(&event, sealed, None))
+}
+
 /// The event of a session that is opened in the same batch, as a statement: written only if it was.
 pub(crate) fn opened_statement<P: Platform>(
     platform: &P,
@@ -142,6 +205,8 @@ fn event<P: Platform>(
         method: about.method.clone(),
         subject: about.subject.clone(),
         decision,
+        connection: None,
+        within: None,
         arguments: about.arguments.clone(),
         outcome: None,
         reason: None,

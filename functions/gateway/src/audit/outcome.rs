@@ -17,6 +17,11 @@ impl<P: Platform> Conclusion<P> {
         Self { open: Some((platform, intent)), bytes: 0 }
     }
 
+    /// The intent that it ends.
+    pub(super) fn intent(&self) -> Option<&schemas::ids::EventId> {
+        self.open.as_ref().map(|(_, intent)| &intent.id)
+    }
+
     /// Counts bytes that left for the caller.
     pub(crate) fn count(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes as u64);

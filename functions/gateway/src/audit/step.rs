@@ -1,8 +1,8 @@
-//! The steps of an approval: each has a line, in one batch with the step, and none has a line that was not taken.
+//! The steps of an approval or of a connection: each has a line, in one batch with the step, and none has a line that was not taken.
 
-use policies::Denial;
-use schemas::audit::Phase;
-use schemas::ids::EventId;
+use policies::{Denial, Permit};
+use schemas::audit::{AccountRef, Phase};
+use schemas::ids::{ConnectionId, EventId};
 
 use super::{About, event};
 use crate::platform::{Platform, PlatformError, Statement};
@@ -28,6 +28,24 @@ impl Step {
         event.reason = Some(what);
         let sealed = event.seal().map_err(|error| PlatformError::Database(error.to_string()))?;
         let line = store::audit::insert_if_taken(&event, sealed);
+        Ok(Self { id: event.id, line })
+    }
+
+    /// A step of a connection, on the grounds of that decision if there was one.
+    pub(crate) fn of_connection<P: Platform>(
+        platform: &P,
+        about: &About,
+        action: &'static str,
+        what: String,
+        (connection, version): (&ConnectionId, Option<i64>),
+        permit: Option<&Permit>,
+    ) -> Result<Self, PlatformError> {
+        let about = About { method: action.to_owned(), ..about.clone() };
+        let mut event = event(platform, &about, Phase::Note, permit.map(|permit| permit.record().clone()));
+        event.reason = Some(what);
+        event.connection = Some(AccountRef { id: connection.clone(), provider: None, version });
+        let sealed = event.seal().map_err(|error| PlatformError::Database(error.to_string()))?;
+        let line = store::connections::line_if_taken(&event, sealed);
         Ok(Self { id: event.id, line })
     }
 }

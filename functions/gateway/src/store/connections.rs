@@ -348,3 +348,25 @@ pub(crate) async fn due(
     let results = platform.sql(Batch::read([statement])).await?;
     results.iter().flatten().map(|row| Ok((row.parse(0)?, row.parse(1)?, row.integer(2)?))).collect()
 }
+
+/// How long what a provider has to be told of is kept, in milliseconds.
+const TOLD_WITHIN: i64 = 24 * 60 * 60 * 1000;
+
+/// Ends a connection: its sealed credential moves to where the provider is told from, and is gone here. The second statement gives the id
+/// if there was one.
+pub(crate) fn disconnect(org: &OrgId, id: &ConnectionId, event: &EventId, now: Timestamp) -> [Statement; 2] {
+    let queue = Statement::new(
+        "INSERT INTO revocations (connection_id, org_id, provider_id, owner_id, version, sealed, next_at, until) \
+         SELECT id, org_id, provider_id, owner_id, version, sealed, ?3, ?4 FROM connections \
+         WHERE org_id = ?1 AND id = ?2 AND status <> 'disconnected' AND sealed IS NOT NULL \
+         ON CONFLICT (connection_id) DO NOTHING",
+        [org.as_str().into(), id.as_str().into(), now.0.into(), now.plus(TOLD_WITHIN).0.into()],
+    );
+    let ended = Statement::new(
+        "UPDATE connections SET status = 'disconnected', reason = NULL, sealed = NULL, expires_at = NULL, usable_until = NULL, \
+         refresh_at = NULL, lease = NULL, lease_until = NULL, attempted = NULL, changed_at = ?3, event_id = ?4 \
+         WHERE org_id = ?1 AND id = ?2 AND status <> 'disconnected' RETURNING id",
+        [org.as_str().into(), id.as_str().into(), now.0.into(), event.as_str().into()],
+    );
+    [queue, ended]
+}

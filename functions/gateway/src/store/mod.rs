@@ -19,6 +19,7 @@ pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod proposals;
 pub(crate) mod refusals;
+pub(crate) mod revocations;
 pub(crate) mod sessions;
 pub(crate) mod targets;
 pub(crate) mod tenant_keys;
