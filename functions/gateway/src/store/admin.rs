@@ -3,7 +3,7 @@
 
 use schemas::decision::Status;
 use schemas::ids::{AgentId, OrgId, ServerId, Sha256Hex, Timestamp, ToolboxId, UserId};
-use schemas::names::{AgentName, OrgName, ServerName, ToolName, ToolboxName, UserName};
+use schemas::names::{AgentName, OrgName, ProviderName, ServerName, ToolName, ToolboxName, UserName};
 
 use super::refusals::Refused;
 use crate::platform::{Batch, Platform, PlatformError, Row, Statement, Value};
@@ -174,29 +174,55 @@ pub(crate) fn delete_issuer(org: &OrgId, issuer: &str) -> Statement {
     )
 }
 
+/// A server as it is to be.
+#[derive(Debug)]
+pub(crate) struct NewServer<'a> {
+    /// Its id, if there is none of that name.
+    pub(crate) id: ServerId,
+    pub(crate) workload: Option<String>,
+    pub(crate) url: Option<String>,
+    pub(crate) status: Status,
+    pub(crate) trust: &'a str,
+    /// Whose accounts it acts on; then how it gets their credentials and what it needs of them, both JSON arrays.
+    pub(crate) provider: Option<&'a ProviderName>,
+    pub(crate) injection: String,
+    pub(crate) scopes: String,
+}
+
+/// Puts a server, if its provider is one.
 pub(crate) fn put_server(
-    id: &ServerId,
     org: &OrgId,
     name: &ServerName,
-    workload: Option<String>,
-    url: Option<String>,
-    (status, trust): (Status, &str),
+    server: NewServer<'_>,
     now: Timestamp,
-) -> Statement {
-    Statement::new(
-        "INSERT INTO servers (id, org_id, name, workload, url, status, trust, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
-         ON CONFLICT (org_id, name) DO UPDATE SET workload = excluded.workload, url = excluded.url, status = excluded.status, trust = excluded.trust",
+) -> Vec<Statement> {
+    let provider = server.provider.map(ProviderName::as_str);
+    let has_provider = provider.map(|provider| {
+        Refused::Missing.unless(
+            "EXISTS (SELECT 1 FROM providers WHERE org_id = ?1 AND name = ?2)",
+            vec![org.as_str().into(), provider.into()],
+        )
+    });
+    let put = Statement::new(
+        "INSERT INTO servers (id, org_id, name, workload, url, status, trust, created_at, provider_id, injection, scopes) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, (SELECT id FROM providers WHERE org_id = ?2 AND name = ?9), ?10, ?11) \
+         ON CONFLICT (org_id, name) DO UPDATE SET workload = excluded.workload, url = excluded.url, status = excluded.status, \
+         trust = excluded.trust, provider_id = excluded.provider_id, injection = excluded.injection, scopes = excluded.scopes",
         [
-            id.as_str().into(),
+            server.id.as_str().into(),
             org.as_str().into(),
             name.as_str().into(),
-            workload.into(),
-            url.into(),
-            status_word(status),
-            trust.into(),
+            server.workload.into(),
+            server.url.into(),
+            status_word(server.status),
+            server.trust.into(),
             now.0.into(),
+            provider.into(),
+            server.injection.into(),
+            server.scopes.into(),
         ],
-    )
+    );
+    has_provider.into_iter().chain([put]).collect()
 }
 
 pub(crate) fn add_toolbox(id: &ToolboxId, org: &OrgId, name: &ToolboxName, now: Timestamp) -> Statement {
@@ -301,15 +327,20 @@ pub(crate) fn approve_tool(server: &ServerId, tool: &LiveTool, by: &str, now: Ti
 }
 
 /// Confirms other flags of a tool, or another state. Nothing is approved that has changed since it was looked at.
-pub(crate) fn judge_tool(server: &ServerId, tool: &str, flags: Flags, state: &str) -> [Statement; 2] {
+pub(crate) fn judge_tool(
+    server: &ServerId,
+    tool: &str,
+    (flags, state): (Flags, &str),
+    scopes: Option<String>,
+) -> [Statement; 2] {
     let flag = |flag: bool| Value::Integer(i64::from(flag));
     let as_looked_at = Refused::Conflict.unless(
         "EXISTS (SELECT 1 FROM tools WHERE server_id = ?1 AND name = ?2 AND (?3 = 'quarantined' OR definition_hash = live_hash))",
         vec![server.as_str().into(), tool.into(), state.into()],
     );
     let judge = Statement::new(
-        "UPDATE tools SET read_only = ?3, destructive = ?4, idempotent = ?5, open_world = ?6, state = ?7 \
-         WHERE server_id = ?1 AND name = ?2",
+        "UPDATE tools SET read_only = ?3, destructive = ?4, idempotent = ?5, open_world = ?6, state = ?7, \
+         scopes = COALESCE(?8, scopes) WHERE server_id = ?1 AND name = ?2",
         [
             server.as_str().into(),
             tool.into(),
@@ -318,6 +349,7 @@ pub(crate) fn judge_tool(server: &ServerId, tool: &str, flags: Flags, state: &st
             flag(flags.idempotent),
             flag(flags.open_world),
             state.into(),
+            scopes.into(),
         ],
     );
     [as_looked_at, judge]

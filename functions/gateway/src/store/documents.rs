@@ -131,7 +131,8 @@ pub(crate) const SERVERS: Kind = Kind {
     list: "servers",
     filters: &["status", "trust"],
     select: "SELECT s.name AS key, s.status AS status, s.trust AS trust, json_object('name', s.name, 'id', s.id, \
-         'workload', json(s.workload), 'url', s.url, 'status', s.status, 'trust', s.trust, \
+         'workload', json(s.workload), 'url', s.url, 'account', json((SELECT json_object('provider', p.name, 'inject', json(s.injection), \
+           'scopes', json(s.scopes)) FROM providers p WHERE p.id = s.provider_id)), 'status', s.status, 'trust', s.trust, \
          'toolboxes', json((SELECT json_group_array(t.name ORDER BY t.name) FROM toolbox_servers ts \
            JOIN toolboxes t ON t.id = ts.toolbox_id WHERE ts.server_id = s.id)), \
          'inspectedAt', NULLIF(s.discovered_at, 0), 'createdAt', s.created_at) AS document \
@@ -146,7 +147,7 @@ pub(crate) const TOOLS: Kind = Kind {
     select: "SELECT x.name AS key, x.state AS state, json_object('name', x.name, 'state', x.state, 'pinned', x.definition_hash, \
          'live', x.live_hash, 'position', x.position, 'approvedPosition', x.approved_position, 'flags', json_object( \
            'readOnly', json(iif(x.read_only, 'true', 'false')), 'destructive', json(iif(x.destructive, 'true', 'false')), \
-           'idempotent', json(iif(x.idempotent, 'true', 'false')), 'openWorld', json(iif(x.open_world, 'true', 'false'))), \
+           'idempotent', json(iif(x.idempotent, 'true', 'false')), 'openWorld', json(iif(x.open_world, 'true', 'false'))), 'scopes', json(x.scopes), \
          'approvedBy', x.approved_by, 'approvedAt', x.approved_at) AS document FROM tools x WHERE x.server_id = ?1",
 };
 

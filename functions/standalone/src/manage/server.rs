@@ -54,6 +54,47 @@ struct Container {
     command: Vec<String>,
 }
 
+#[derive(Debug, clap::Args)]
+struct Account {
+    /// It acts on people's accounts at this provider (`ambit provider list`).
+    #[arg(long)]
+    provider: Option<String>,
+    /// Where it looks for a credential, and in which form: `header:Authorization=Bearer {token}` (which is so by default for servers that
+    /// speak HTTP), `env:GITHUB_TOKEN={token}`, `file:/run/secrets/token={token}`, `meta:com.example/token={token}`. Can be given more
+    /// than once.
+    #[arg(long = "inject", value_name = "PLACE=FORM", requires = "provider", value_parser = injection)]
+    inject: Vec<Value>,
+    /// What all its tools need of an account. Can be given more than once.
+    #[arg(long = "scope", requires = "provider")]
+    scopes: Vec<String>,
+}
+
+impl Account {
+    fn member(&self) -> Option<Value> {
+        let provider = self.provider.as_ref()?;
+        Some(json!({ "provider": provider, "inject": self.inject, "scopes": self.scopes }))
+    }
+}
+
+fn injection(text: &str) -> Result<Value, String> {
+    let wrong = || {
+        "write where it looks and in which form, such as `header:Authorization=Bearer {token}` or `env:GITHUB_TOKEN={token}`"
+            .to_owned()
+    };
+    let (place, value) = text.split_once('=').ok_or_else(wrong)?;
+    let (kind, name) = place.split_once(':').ok_or_else(wrong)?;
+    let member = match kind {
+        "header" | "env" => "name",
+        "meta" => "key",
+        "file" => "path",
+        _ => return Err(wrong()),
+    };
+    let injection = json!({ "in": kind, member: name, "value": value });
+    serde_json::from_value::<schemas::provisioner::Injection>(injection.clone())
+        .map_err(|error| error.to_string())?;
+    Ok(injection)
+}
+
 #[derive(Debug, Clone)]
 enum Approve {
     Declared,
@@ -80,15 +121,22 @@ enum Verb {
         source: Source,
         #[command(flatten)]
         container: Container,
+        #[command(flatten)]
+        account: Account,
         /// How far you trust its publisher: `first_party`, `verified`, `community` or `untrusted`.
         #[arg(long, default_value = "untrusted")]
         trust: String,
     },
-    /// Change how far its publisher is trusted.
+    /// Change how far its publisher is trusted, or whose accounts it acts on.
     Set {
         name: String,
         #[arg(long)]
         trust: Option<String>,
+        #[command(flatten)]
+        account: Account,
+        /// It acts on nobody's account any more.
+        #[arg(long, conflicts_with = "provider")]
+        no_provider: bool,
     },
     /// Look at its tools; what was approved and is no longer so is out of use.
     Inspect {
@@ -116,13 +164,16 @@ pub(crate) fn run(options: &Server) -> Result<(), Failure> {
             work.list(&SERVERS, &[("status", status.as_deref()), ("trust", trust.as_deref())])
         }
         Verb::Show { name } => work.show(&SERVERS, name),
-        Verb::Add { name, source, container, trust } => {
+        Verb::Add { name, source, container, account, trust } => {
             let mut body = source.members(container)?;
             body.insert("trust".to_owned(), json!(trust));
+            body.extend(account.member().map(|account| ("account".to_owned(), account)));
             work.create(&SERVERS, name, &Value::Object(body))
         }
-        Verb::Set { name, trust } => {
-            work.change(&SERVERS, name, patch([("trust", trust.as_ref().map(|trust| json!(trust)))]))
+        Verb::Set { name, trust, account, no_provider } => {
+            let account = if *no_provider { Some(Value::Null) } else { account.member() };
+            let trust = trust.as_ref().map(|trust| json!(trust));
+            work.change(&SERVERS, name, patch([("trust", trust), ("account", account)]))
         }
         Verb::Inspect { name, toolbox, approve } => {
             inspect(&work, name, toolbox.as_deref(), approve.as_ref())

@@ -38,6 +38,9 @@ enum Verb {
         /// What it does: `none`, or of read-only, destructive, idempotent and open-world those that are so, with commas between.
         #[arg(long, value_parser = flags)]
         flags: Flags,
+        /// What it needs of an account, beyond what its server does. Can be given more than once; left out, that stays as it is.
+        #[arg(long = "scope")]
+        scopes: Vec<String>,
     },
     /// Take one out of use.
     Quarantine { server: String, tool: String },
@@ -81,10 +84,12 @@ pub(crate) fn run(options: &Tool) -> Result<(), Failure> {
             work.show_list("tools", TOOL_COLUMNS, &tools)
         }
         Verb::Show { server, tool } => work.tell(&work.gateway.get(&place(server, tool))?),
-        Verb::Approve { server, tool, flags } => judge(&work, (server, tool), "approved", &flags.members()),
+        Verb::Approve { server, tool, flags, scopes } => {
+            judge(&work, (server, tool), "approved", &flags.members(), scopes)
+        }
         Verb::Quarantine { server, tool } => {
             let now = work.gateway.get(&place(server, tool))?;
-            judge(&work, (server, tool), "quarantined", now.get("flags").unwrap_or(&Value::Null))
+            judge(&work, (server, tool), "quarantined", now.get("flags").unwrap_or(&Value::Null), &[])
         }
     }
 }
@@ -93,8 +98,17 @@ fn place(server: &str, tool: &str) -> String {
     format!("{}/tools/{}", address(&SERVERS, server), part(tool))
 }
 
-fn judge(work: &Work, (server, tool): (&str, &str), state: &str, flags: &Value) -> Result<(), Failure> {
-    let body = json!({ "state": state, "flags": flags });
+fn judge(
+    work: &Work,
+    (server, tool): (&str, &str),
+    state: &str,
+    flags: &Value,
+    scopes: &[String],
+) -> Result<(), Failure> {
+    let mut body = json!({ "state": state, "flags": flags });
+    if let (false, Some(body)) = (scopes.is_empty(), body.as_object_mut()) {
+        body.insert("scopes".to_owned(), json!(scopes));
+    }
     work.tell(&work.gateway.ask(Method::PUT, &place(server, tool), &body)?)
 }
 

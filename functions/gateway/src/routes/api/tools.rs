@@ -1,5 +1,7 @@
 //! Tools: what servers say they are, what was approved of that, and what they may be confirmed to do.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use schemas::decision::DefinitionState;
 use schemas::ids::ServerId;
@@ -64,6 +66,9 @@ pub(super) async fn get<P: Platform>(
 struct Judgement {
     state: DefinitionState,
     flags: Flags,
+    /// What it needs of an account, beyond what its server does; left out, it stays as it is.
+    #[serde(default)]
+    scopes: Option<BTreeSet<String>>,
 }
 
 /// Confirms what a tool does, or takes it out of use. Approving a changed definition is [`super::inspect`]'s: it must be looked at
@@ -75,7 +80,8 @@ pub(super) async fn judge<P: Platform>(
     body: &Bytes,
 ) -> Result<Reply, ApiError> {
     let (server, name) = (ServerName::parse(server)?, ToolName::parse(tool)?);
-    let Judgement { state, flags } = read(body)?;
+    let Judgement { state, flags, scopes } = read(body)?;
+    let scopes = scopes.map(|scopes| servers::scopes(&scopes)).transpose()?;
     let state = match state {
         DefinitionState::Approved => "approved",
         DefinitionState::Quarantined => "quarantined",
@@ -89,7 +95,7 @@ pub(super) async fn judge<P: Platform>(
     let change = Change {
         action: "tool.judge",
         told: format!("tool `{server}/{name}` is to be {state}, {flags:?}"),
-        statements: admin::judge_tool(&id, name.as_str(), flags, state).into(),
+        statements: admin::judge_tool(&id, name.as_str(), (flags, state), scopes).into(),
     };
     desk.put(&thing, change).await
 }
