@@ -18,6 +18,7 @@ pub(crate) mod passkeys;
 pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod proposals;
+pub(crate) mod providers;
 pub(crate) mod refusals;
 pub(crate) mod revocations;
 pub(crate) mod sessions;

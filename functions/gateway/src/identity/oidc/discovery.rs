@@ -34,6 +34,11 @@ pub(crate) struct Metadata {
     /// Whether it says in every answer that it is the one who answers (RFC 9207 §3).
     #[serde(default)]
     pub(crate) authorization_response_iss_parameter_supported: bool,
+    /// Where tokens are revoked (RFC 8414 §2).
+    #[serde(default)]
+    pub(crate) revocation_endpoint: Option<String>,
+    #[serde(default)]
+    pub(crate) scopes_supported: Option<Vec<String>>,
     #[serde(default)]
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
     #[serde(default)]

@@ -16,8 +16,6 @@ use url::Url;
 use super::{Claims, Flow, Metadata, OidcError, Returned, id_token};
 use crate::Gateway;
 use crate::egress;
-use crate::identity::IdentityError;
-use crate::identity::jwt::{ALGORITHMS, KeySource};
 use crate::platform::{Platform, PlatformError};
 use crate::secret::Secret;
 
@@ -118,15 +116,7 @@ pub(crate) async fn exchange<P: Platform>(
     let Some(token) = &answered.extra_fields().id_token else {
         return Err(OidcError::Token("there is none: is `openid` among the scopes?".to_owned()));
     };
-    id_token::check_header(token)?;
-    let keys = KeySource::At(&place.metadata.jwks_uri);
-    let payload =
-        gateway.tokens.signed(&gateway.settings, platform, token, keys, &ALGORITHMS).await.map_err(
-            |error| match error {
-                IdentityError::Invalid(why) => OidcError::Token(why),
-                IdentityError::Missing | IdentityError::Platform(_) => OidcError::Token(error.to_string()),
-            },
-        )?;
+    let payload = id_token::open(gateway, platform, token, &place.metadata.jwks_uri).await?;
     Claims::check(&payload, &place.metadata.issuer, place.client_id, &flow.nonce, platform.now())
 }
 

@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 use subtle::ConstantTimeEq as _;
 
 use super::OidcError;
-use crate::identity::jwt::Audience;
+use crate::Gateway;
+use crate::identity::IdentityError;
+use crate::identity::jwt::{ALGORITHMS, Audience, KeySource};
+use crate::platform::Platform;
 
 /// Clocks may differ by this much, in seconds.
 const LEEWAY: i64 = 30;
@@ -44,7 +47,7 @@ fn invalid(why: &str) -> OidcError {
 ///
 /// # Errors
 /// It does.
-pub(super) fn check_header(token: &str) -> Result<(), OidcError> {
+fn check_header(token: &str) -> Result<(), OidcError> {
     let header = token.split('.').next().unwrap_or_default();
     let bytes = URL_SAFE_NO_PAD.decode(header).map_err(|_| invalid("it is no JWT"))?;
     let header: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|_| invalid("it is no JWT"))?;
@@ -58,12 +61,31 @@ pub(super) fn check_header(token: &str) -> Result<(), OidcError> {
     }
 }
 
+/// The payload of a token that the keys at an address signed. What it says is to be checked with [`Claims::check`].
+///
+/// # Errors
+/// They did not, or can't be had, or it is no ID token.
+pub(crate) async fn open<P: Platform>(
+    gateway: &Gateway,
+    platform: &P,
+    token: &str,
+    jwks_uri: &str,
+) -> Result<Vec<u8>, OidcError> {
+    check_header(token)?;
+    let keys = KeySource::At(jwks_uri);
+    let opened = gateway.tokens.signed(&gateway.settings, platform, token, keys, &ALGORITHMS).await;
+    opened.map_err(|error| match error {
+        IdentityError::Invalid(why) => OidcError::Token(why),
+        IdentityError::Missing | IdentityError::Platform(_) => OidcError::Token(error.to_string()),
+    })
+}
+
 impl Claims {
     /// Reads and checks them.
     ///
     /// # Errors
     /// They are not for this client, this attempt, or this time.
-    pub(super) fn check(
+    pub(crate) fn check(
         payload: &[u8],
         issuer: &str,
         client_id: &str,
@@ -109,6 +131,11 @@ impl Claims {
             _ => false,
         };
         self.text("email").filter(|_| verified)
+    }
+
+    /// All of them.
+    pub(crate) fn into_all(self) -> Map<String, Value> {
+        self.all
     }
 
     /// A claim that is text.

@@ -11,7 +11,7 @@ mod id_token;
 pub(crate) use discovery::{Discovered, Metadata};
 pub(crate) use exchange::{Place, exchange};
 pub(crate) use flow::{Flow, Returned, flow_cookie_gone};
-pub(crate) use id_token::Claims;
+pub(crate) use id_token::{Claims, open};
 
 /// Why nobody is signed in. The text is for the person who tried and for the trail: it tells nothing that the identity provider or the
 /// browser didn't know.
