@@ -5,6 +5,7 @@ pub(crate) mod connections;
 pub(crate) mod credential;
 mod error;
 mod opening;
+pub(crate) mod provider;
 mod times;
 
 pub(crate) use account::{Account, Sharing, Standing};

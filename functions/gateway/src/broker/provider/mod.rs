@@ -82,6 +82,9 @@ pub(crate) enum ProviderError {
     /// Its secret does not open.
     #[error("its client secret does not open: set it again")]
     Secret,
+    /// The vault is out of reach.
+    #[error("{0}")]
+    Vault(&'static str),
     /// An address of it leads nowhere that we would ask.
     #[error(transparent)]
     Egress(#[from] egress::Refused),

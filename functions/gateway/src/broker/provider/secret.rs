@@ -5,11 +5,21 @@ use crate::Gateway;
 use crate::platform::Platform;
 use crate::secret::Secret;
 use crate::store::providers::Provider as Row;
-use crate::vault::Purpose;
+use crate::vault::{Place, VaultError};
 
 /// What it is sealed for.
-fn place(row: &Row) -> Vec<u8> {
-    format!("client-secret\nprovider\n{}\n{}\n{}", row.org.id, row.id, row.version).into_bytes()
+fn place(row: &Row) -> Place<'_> {
+    Place::ClientSecret { org: &row.org.id, provider: &row.id, version: row.version }
+}
+
+impl From<VaultError> for ProviderError {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Platform(error) => Self::Platform(error),
+            VaultError::Root(error) => Self::Vault(VaultError::Root(error).told()),
+            VaultError::Unopened | VaultError::Gone { .. } => Self::Secret,
+        }
+    }
 }
 
 /// Seals a secret for a row, which is of the version that it will have.
@@ -22,8 +32,7 @@ pub(crate) async fn seal<P: Platform>(
     row: &Row,
     secret: &Secret,
 ) -> Result<String, ProviderError> {
-    let sealed = gateway.vault.seal(platform, Purpose::Stored, &place(row), secret.expose().as_bytes());
-    sealed.ok_or(ProviderError::Secret)
+    Ok(gateway.keys.seal(platform, &place(row), secret.expose().as_bytes()).await?)
 }
 
 /// Opens the secret of a row; nothing if it has none.
@@ -47,10 +56,10 @@ pub(crate) async fn open<P: Platform>(
 /// It does not open.
 pub(crate) async fn open_as<P: Platform>(
     gateway: &Gateway,
-    _platform: &P,
+    platform: &P,
     row: &Row,
     sealed: &str,
 ) -> Result<Secret, ProviderError> {
-    let opened = gateway.vault.open(Purpose::Stored, &place(row), sealed).map_err(|_| ProviderError::Secret)?;
-    String::from_utf8(opened).map(Secret::new).map_err(|_| ProviderError::Secret)
+    let opened = gateway.keys.open(platform, &place(row), sealed).await?;
+    String::from_utf8(opened.to_vec()).map(Secret::new).map_err(|_| ProviderError::Secret)
 }

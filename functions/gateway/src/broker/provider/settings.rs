@@ -73,13 +73,18 @@ impl Values {
         let elsewhere = self.get(profile, "host") != by_default;
         let template = profile.elsewhere.get(name).filter(|_| elsewhere);
         let template = template.or_else(|| profile.endpoints.get(name))?;
-        let client: String =
-            percent_encoding::utf8_percent_encode(client_id, percent_encoding::NON_ALPHANUMERIC).to_string();
-        let mut filled = template.replace("{client_id}", &client.replace("%2D", "-").replace("%2E", "."));
+        Some(self.fill(profile, client_id, template))
+    }
+
+    /// A template, with the settings filled in.
+    pub(crate) fn fill(&self, profile: &Profile, client_id: &str, template: &str) -> String {
+        let client = percent_encoding::utf8_percent_encode(client_id, percent_encoding::NON_ALPHANUMERIC);
+        let client = client.to_string().replace("%2D", "-").replace("%2E", ".");
+        let mut filled = template.replace("{client_id}", &client);
         for setting in profile.settings.keys() {
             filled = filled.replace(&format!("{{{setting}}}"), self.get(profile, setting).unwrap_or_default());
         }
-        Some(filled)
+        filled
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use oauth2::basic::{BasicClient, BasicTokenResponse};
+use oauth2::basic::{BasicClient, BasicErrorResponse, BasicTokenResponse};
 use oauth2::{
     AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet, PkceCodeVerifier,
     RedirectUrl, RefreshToken, RequestTokenError, TokenResponse as _, TokenUrl,
@@ -151,13 +151,10 @@ impl<'a> Exchange<'a> {
     }
 
     /// What became of it: the token, and everything that was answered.
-    fn heard<E: std::error::Error + 'static>(
+    fn heard(
         &self,
-        result: Result<BasicTokenResponse, RequestTokenError<PlatformError, E>>,
-    ) -> Result<(BasicTokenResponse, Heard), TokenError>
-    where
-        E: oauth2::ErrorResponse,
-    {
+        result: Result<BasicTokenResponse, RequestTokenError<PlatformError, BasicErrorResponse>>,
+    ) -> Result<(BasicTokenResponse, Heard), TokenError> {
         match (result, self.heard.take()) {
             (Ok(token), Some(heard)) => Ok((token, heard)),
             (Err(RequestTokenError::Request(error)), _) => Err(TokenError::later(error.told())),
