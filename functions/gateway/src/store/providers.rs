@@ -36,7 +36,6 @@ macro_rules! columns {
     };
 }
 
-
 /// Reads the columns of `columns!`, which start at `first`.
 fn provider(row: &Row, first: usize) -> Result<Provider, PlatformError> {
     let text = |column: usize| Ok::<_, PlatformError>(row.text(first + column)?.to_owned());

@@ -58,11 +58,13 @@ pub(crate) async fn identify<P: Platform>(
 ) -> Result<Identity, AccountError> {
     let claims = id_token(gateway, platform, provider, departure, redeemed).await?;
     for lookup in &provider.profile.lookups {
-        let Some(url) = provider.values.endpoint(provider.profile, &provider.client.id, &lookup.endpoint) else {
+        let Some(url) = provider.values.endpoint(provider.profile, &provider.client.id, &lookup.endpoint)
+        else {
             continue;
         };
         let answer = ask(gateway, platform, bearer(&redeemed.credential, Method::GET, &url, None)).await?;
-        let found = lookup.keep.iter().filter_map(|(name, place)| Some((name, text_of(answer.pointer(place)?)?)));
+        let found =
+            lookup.keep.iter().filter_map(|(name, place)| Some((name, text_of(answer.pointer(place)?)?)));
         redeemed.credential.fields.extend(found.map(|(name, value)| (name.clone(), value)));
     }
     let Some(account) = &provider.profile.account else {
@@ -174,7 +176,10 @@ pub(crate) async fn check_entered<P: Platform>(
     let text = |place: &str| said.pointer(place).and_then(text_of).map(short);
     let id = text(value("accountId")).unwrap_or_else(|| username.clone());
     let label = text(value("accountLabel")).filter(|label| !label.is_empty());
-    Ok(Identity { label: label.unwrap_or_else(|| if username.is_empty() { id.clone() } else { username }), id })
+    Ok(Identity {
+        label: label.unwrap_or_else(|| if username.is_empty() { id.clone() } else { username }),
+        id,
+    })
 }
 
 fn base(method: Method, url: &str) -> http::request::Builder {
@@ -191,11 +196,12 @@ fn bearer(
     url: &str,
     body: Option<&Value>,
 ) -> http::Result<Request<Bytes>> {
-    let asking = base(method, url).header(header::AUTHORIZATION, format!("Bearer {}", credential.access.expose()));
+    let asking =
+        base(method, url).header(header::AUTHORIZATION, format!("Bearer {}", credential.access.expose()));
     match body {
-        Some(body) => asking
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Bytes::from(body.to_string())),
+        Some(body) => {
+            asking.header(header::CONTENT_TYPE, "application/json").body(Bytes::from(body.to_string()))
+        }
         None => asking.body(Bytes::new()),
     }
 }

@@ -79,7 +79,9 @@ fn normalise(profile: &Profile, members: &mut Map<String, Value>) {
             clippy::cast_sign_loss,
             reason = "a lifetime in whole seconds; what is out of range saturates"
         )]
-        Some(Value::Number(number)) => number.as_u64().or_else(|| number.as_f64().map(|seconds| seconds as u64)),
+        Some(Value::Number(number)) => {
+            number.as_u64().or_else(|| number.as_f64().map(|seconds| seconds as u64))
+        }
         _ => None,
     };
     match seconds.filter(|seconds| *seconds > 0) {
@@ -87,7 +89,9 @@ fn normalise(profile: &Profile, members: &mut Map<String, Value>) {
         None => members.remove("expires_in"),
     };
     let scope = match members.get("scope") {
-        Some(Value::String(text)) if profile.granted_separator == Separator::Comma => Some(text.replace(',', " ")),
+        Some(Value::String(text)) if profile.granted_separator == Separator::Comma => {
+            Some(text.replace(',', " "))
+        }
         Some(Value::String(text)) => Some(text.clone()),
         Some(Value::Array(items)) => {
             Some(items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "))
@@ -129,7 +133,10 @@ mod tests {
         let form = read("github", 200, "access_token=t&scope=repo%2Cgist&token_type=bearer");
         assert_eq!((form.status, form.text("scope")), (StatusCode::OK, Some("repo gist")));
         let error = read("github", 200, r#"{"error":"bad_verification_code"}"#);
-        assert_eq!((error.status, error.text("error")), (StatusCode::BAD_REQUEST, Some("bad_verification_code")));
+        assert_eq!(
+            (error.status, error.text("error")),
+            (StatusCode::BAD_REQUEST, Some("bad_verification_code"))
+        );
         let slack = json!({ "ok": true, "access_token": null, "team": { "id": "T" },
             "authed_user": { "id": "U", "access_token": "t", "token_type": "user", "scope": "a,b", "expires_in": 43_200 } });
         let slack = read("slack", 200, &slack.to_string());
@@ -144,6 +151,9 @@ mod tests {
             let answer = read("gitlab", 200, &format!("{{\"access_token\":\"t\",\"expires_in\":{forever}}}"));
             assert!(!answer.members.contains_key("expires_in"), "{forever}");
         }
-        assert_eq!(read("gitlab", 400, r#"{"error":{"type":"invalid_grant"}}"#).text("error"), Some("invalid_grant"));
+        assert_eq!(
+            read("gitlab", 400, r#"{"error":{"type":"invalid_grant"}}"#).text("error"),
+            Some("invalid_grant")
+        );
     }
 }

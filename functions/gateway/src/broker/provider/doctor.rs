@@ -17,11 +17,17 @@ use crate::store::providers::Provider as Row;
 /// No answer is larger, in bytes.
 const LARGEST: usize = 1024 * 1024;
 /// Words by which a provider says that it knows the client, and not the code.
-const KNOWS_US: [&str; 4] = ["invalid_grant", "bad_verification_code", "invalid_code", "invalid_authorization_code"];
+const KNOWS_US: [&str; 4] =
+    ["invalid_grant", "bad_verification_code", "invalid_code", "invalid_authorization_code"];
 /// Words by which it says that it does not know the client.
 const KNOWS_US_NOT: [&str; 7] = [
-    "invalid_client", "unauthorized_client", "incorrect_client_credentials", "bad_client_secret", "invalid_client_id",
-    "status 401", "status 403",
+    "invalid_client",
+    "unauthorized_client",
+    "incorrect_client_credentials",
+    "bad_client_secret",
+    "invalid_client_id",
+    "status 401",
+    "status 403",
 ];
 
 /// One look at one thing.
@@ -65,7 +71,11 @@ pub(crate) async fn examine<P: Platform>(gateway: &Gateway, platform: &P, row: &
     }
     checks.extend(plain.profile.notes.iter().map(|note| unseen("note", note.clone(), "")));
     if let Some((trouble, _)) = &row.trouble {
-        checks.push(bad("last trouble", trouble.clone(), "see the other checks; it is forgotten when a connection works"));
+        checks.push(bad(
+            "last trouble",
+            trouble.clone(),
+            "see the other checks; it is forgotten when a connection works",
+        ));
     }
     checks
 }
@@ -103,7 +113,9 @@ async fn oauth<P: Platform>(gateway: &Gateway, platform: &P, row: &Row, plain: &
     }
     checks.push(match provider.profile.pkce {
         Pkce::Send => well("PKCE", "S256 is sent"),
-        Pkce::Omit => well("PKCE", "it is not sent there: the state, its cookie and the session hold each flow"),
+        Pkce::Omit => {
+            well("PKCE", "it is not sent there: the state, its cookie and the session hold each flow")
+        }
     });
     checks.push(if provider.endpoints.promises_iss {
         well("mix-up", "it names itself in every answer (RFC 9207), and has a redirect URI of its own")
@@ -121,7 +133,11 @@ fn redirect(gateway: &Gateway, plain: &Provider) -> Check {
     let at = if at.is_empty() { String::new() } else { format!(" at {at}") };
     let found = format!("people come back to {}", plain.redirect_uri);
     if !gateway.settings.public_url.starts_with("https://") && !gateway.settings.is_local() {
-        return bad("redirect URI", found, "serve the gateway by https, and set its public URL: few providers take http");
+        return bad(
+            "redirect URI",
+            found,
+            "serve the gateway by https, and set its public URL: few providers take http",
+        );
     }
     unseen("redirect URI", found, format!("register exactly this{at}. {}", register.enter))
 }
@@ -150,7 +166,9 @@ fn unprepared(plain: &Provider, error: &ProviderError) -> Check {
         ProviderError::Discovery(_) if plain.profile.discovery == Some(Discovery::Mcp) => {
             "check setting `server`; or register a client at its authorization server, and set `clientId`"
         }
-        ProviderError::Discovery(_) => "check setting `issuer`: it has to be exactly what the provider calls itself",
+        ProviderError::Discovery(_) => {
+            "check setting `issuer`: it has to be exactly what the provider calls itself"
+        }
     };
     bad("discovery", error.to_string(), fix)
 }
@@ -209,13 +227,23 @@ async fn account<P: Platform>(gateway: &Gateway, platform: &P, plain: &Provider)
         return unseen(CHECK, "there is none: what people enter is not checked", "set setting `account`");
     };
     match look(gateway, platform, url).await {
-        Ok(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => well(CHECK, format!("`{url}` asks who is there")),
+        Ok(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+            well(CHECK, format!("`{url}` asks who is there"))
+        }
         Ok(status) if status.is_success() => bad(
             CHECK,
             format!("`{url}` answers without any key"),
             "name an address in setting `account` that only answers to a good one",
         ),
-        Ok(status) => unseen(CHECK, format!("`{url}` answers with status {}", status.as_u16()), "connect an account to find out"),
-        Err(why) => bad(CHECK, format!("`{url}`: {why}"), "check setting `account`, and that the gateway may reach it"),
+        Ok(status) => unseen(
+            CHECK,
+            format!("`{url}` answers with status {}", status.as_u16()),
+            "connect an account to find out",
+        ),
+        Err(why) => bad(
+            CHECK,
+            format!("`{url}`: {why}"),
+            "check setting `account`, and that the gateway may reach it",
+        ),
     }
 }

@@ -237,9 +237,12 @@ async fn challenge<P: Platform>(
         .body(Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#));
     let answer = ask(gateway, platform, request).await?;
     if answer.status().is_success() {
-        return Err(ProviderError::Discovery("the server asks nobody who they are: it needs no account".to_owned()));
+        return Err(ProviderError::Discovery(
+            "the server asks nobody who they are: it needs no account".to_owned(),
+        ));
     }
-    let lines = answer.headers().get_all(header::WWW_AUTHENTICATE).iter().filter_map(|line| line.to_str().ok());
+    let lines =
+        answer.headers().get_all(header::WWW_AUTHENTICATE).iter().filter_map(|line| line.to_str().ok());
     Ok(lines.map(read_challenge).find(|challenge| *challenge != Challenge::default()).unwrap_or_default())
 }
 
@@ -315,7 +318,9 @@ async fn metadata<P: Platform>(
             return Err(ProviderError::Discovery(format!("`{place}` is of another issuer than `{issuer}`")));
         }
         if !found.code_challenge_methods_supported.iter().any(|method| method == "S256") {
-            return Err(ProviderError::Discovery(format!("`{issuer}` does not say that it knows S256 (RFC 7636)")));
+            return Err(ProviderError::Discovery(format!(
+                "`{issuer}` does not say that it knows S256 (RFC 7636)"
+            )));
         }
         let others = [&found.registration_endpoint, &found.revocation_endpoint, &found.jwks_uri];
         let endpoints = [&found.authorization_endpoint, &found.token_endpoint];
@@ -342,14 +347,18 @@ async fn register<P: Platform>(
 ) -> Result<Registered, ProviderError> {
     let failed = |why: &str| ProviderError::Discovery(why.to_owned());
     let endpoint = metadata.registration_endpoint.as_deref().ok_or_else(|| {
-        failed("its authorization server lets no client register itself: register one there, and set `clientId`")
+        failed(
+            "its authorization server lets no client register itself: register one there, and set `clientId`",
+        )
     })?;
     let methods = metadata.token_endpoint_auth_methods_supported.as_deref().unwrap_or_default();
     let takes = |method: &str| methods.iter().any(|one| one == method);
-    let method = ["none", "client_secret_basic", "client_secret_post"].into_iter().find(|method| takes(method));
+    let method =
+        ["none", "client_secret_basic", "client_secret_post"].into_iter().find(|method| takes(method));
     let mut wish = client_metadata(gateway, &provider.redirect_uri);
     if let Some(members) = wish.as_object_mut() {
-        members.insert("token_endpoint_auth_method".to_owned(), method.unwrap_or("client_secret_basic").into());
+        members
+            .insert("token_endpoint_auth_method".to_owned(), method.unwrap_or("client_secret_basic").into());
     }
     let request = Request::post(endpoint)
         .header(header::CONTENT_TYPE, "application/json")
@@ -364,11 +373,14 @@ async fn register<P: Platform>(
     }
     let made: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
     let text = |name: &str| made.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let id = text("client_id").ok_or_else(|| failed("its authorization server registered us without an id"))?;
+    let id =
+        text("client_id").ok_or_else(|| failed("its authorization server registered us without an id"))?;
     let method = text("token_endpoint_auth_method").or(method);
     Ok(Registered {
         id: id.to_owned(),
-        secret: text("client_secret").filter(|_| method != Some("none")).map(|secret| Secret::new(secret.to_owned())),
+        secret: text("client_secret")
+            .filter(|_| method != Some("none"))
+            .map(|secret| Secret::new(secret.to_owned())),
         proof: if method == Some("client_secret_post") { Proof::Post } else { Proof::Basic },
     })
 }
@@ -392,7 +404,9 @@ mod tests {
 
     #[test]
     fn challenges() {
-        let challenge = read_challenge(r#"Bearer error="invalid_token", resource_metadata="https://a.example/m", scope="a b""#);
+        let challenge = read_challenge(
+            r#"Bearer error="invalid_token", resource_metadata="https://a.example/m", scope="a b""#,
+        );
         assert_eq!(challenge.metadata.as_deref(), Some("https://a.example/m"));
         assert_eq!(challenge.scopes.unwrap().len(), 2);
         assert_eq!(read_challenge("Basic realm=\"x\""), Challenge::default());

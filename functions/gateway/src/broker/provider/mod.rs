@@ -155,12 +155,12 @@ impl Provider {
         if provider.scopes.is_empty() && wanted.is_empty() {
             provider.scopes.clone_from(&discovered.scopes);
         }
-        if discovered.offline && let Some(offline) = &provider.profile.offline_scope {
+        if discovered.offline
+            && let Some(offline) = &provider.profile.offline_scope
+        {
             provider.scopes.insert(offline.clone());
         }
-        let keep = new.then(|| {
-            store::providers::keep_discovered(&row.id, row.version, discovered.to_json())
-        });
+        let keep = new.then(|| store::providers::keep_discovered(&row.id, row.version, discovered.to_json()));
         Ok((provider, keep))
     }
 
@@ -168,7 +168,8 @@ impl Provider {
     pub(crate) fn plain(gateway: &Gateway, row: &store::providers::Provider) -> Result<Self, ProviderError> {
         let unknown = || ProviderError::Settings(format!("this version knows no kind `{}`", row.kind));
         let profile = Profile::find(&row.kind).ok_or_else(unknown)?;
-        let values = Values::read(&gateway.settings, profile, &row.settings).map_err(ProviderError::Settings)?;
+        let values =
+            Values::read(&gateway.settings, profile, &row.settings).map_err(ProviderError::Settings)?;
         let endpoint = |name| values.endpoint(profile, &row.client_id, name);
         let entered = || values.get(profile, "account").map(str::to_owned);
         let endpoints = Endpoints {
@@ -203,7 +204,11 @@ impl Provider {
     }
 
     /// Takes over what an OpenID Connect issuer says of itself.
-    async fn ask_issuer<P: Platform>(&mut self, gateway: &Gateway, platform: &P) -> Result<(), ProviderError> {
+    async fn ask_issuer<P: Platform>(
+        &mut self,
+        gateway: &Gateway,
+        platform: &P,
+    ) -> Result<(), ProviderError> {
         let issuer = self.values.get(self.profile, "issuer").unwrap_or_default();
         let metadata = gateway.identity_providers.find(gateway, platform, issuer).await?;
         let own = std::mem::take(&mut self.endpoints);
@@ -222,7 +227,8 @@ impl Provider {
         if !metadata.wants_secret_in_body() {
             self.client.proof = Proof::Basic;
         }
-        let offers = |scope: &String| metadata.scopes_supported.as_ref().is_none_or(|all| all.contains(scope));
+        let offers =
+            |scope: &String| metadata.scopes_supported.as_ref().is_none_or(|all| all.contains(scope));
         self.scopes.insert("openid".to_owned());
         self.scopes.extend(self.profile.offline_scope.iter().filter(|scope| offers(scope)).cloned());
         Ok(())

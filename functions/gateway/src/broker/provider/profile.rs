@@ -334,8 +334,21 @@ mod tests {
         assert_eq!(
             names,
             [
-                "github", "github-app", "google", "microsoft", "slack", "gitlab", "atlassian", "notion",
-                "linear", "dropbox", "salesforce", "oidc", "mcp", "api-key", "basic"
+                "github",
+                "github-app",
+                "google",
+                "microsoft",
+                "slack",
+                "gitlab",
+                "atlassian",
+                "notion",
+                "linear",
+                "dropbox",
+                "salesforce",
+                "oidc",
+                "mcp",
+                "api-key",
+                "basic"
             ]
         );
         for Profile { kind, way, discovery, endpoints, elsewhere, account, lookups, revoke, .. } in &kinds {
@@ -359,7 +372,9 @@ mod tests {
         }
         for profile in &kinds {
             let placeholders = profile.endpoints.values().chain(profile.elsewhere.values());
-            for name in placeholders.flat_map(|url| url.split('{').skip(1)).filter_map(|rest| rest.split_once('}')) {
+            for name in
+                placeholders.flat_map(|url| url.split('{').skip(1)).filter_map(|rest| rest.split_once('}'))
+            {
                 let known = ["client_id", "tenantid"].contains(&name.0)
                     || profile.settings.get(name.0).is_some_and(|setting| setting.default.is_some());
                 assert!(known, "{}: what is `{}`?", profile.kind, name.0);

@@ -77,9 +77,9 @@ fn request(
     let plain = || STANDARD.encode(format!("{}:{secret}", provider.client.id));
     Some(match provider.profile.revoke {
         Revoke::None => return None,
-        Revoke::Bearer => base(Method::POST)
-            .header(header::AUTHORIZATION, format!("Bearer {access}"))
-            .body(Bytes::new()),
+        Revoke::Bearer => {
+            base(Method::POST).header(header::AUTHORIZATION, format!("Bearer {access}")).body(Bytes::new())
+        }
         Revoke::GithubGrant => base(Method::DELETE)
             .header(header::AUTHORIZATION, format!("Basic {}", plain()))
             .header(header::CONTENT_TYPE, "application/json")
@@ -96,7 +96,8 @@ fn request(
             let basic = provider.client.proof == Proof::Basic && provider.client.secret.is_some();
             let mut asking = base(Method::POST);
             if basic {
-                let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+                let encode =
+                    |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
                 let shown = STANDARD.encode(format!("{}:{}", encode(&provider.client.id), encode(secret)));
                 asking = asking.header(header::AUTHORIZATION, format!("Basic {shown}"));
             } else {
@@ -122,14 +123,26 @@ fn request(
 fn judge(how: Revoke, status: StatusCode, body: &[u8]) -> Result<(), TokenError> {
     let members: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
     let error = members.get("error").and_then(Value::as_str).unwrap_or_default();
-    let gone = ["invalid_token", "token_revoked", "token_expired", "invalid_auth", "invalid_grant", "account_inactive"];
+    let gone = [
+        "invalid_token",
+        "token_revoked",
+        "token_expired",
+        "invalid_auth",
+        "invalid_grant",
+        "account_inactive",
+    ];
     let not_ok = members.get("ok") == Some(&Value::Bool(false));
     match status {
         status if status.is_success() && !not_ok => Ok(()),
         StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => Ok(()),
         _ if gone.contains(&error) => Ok(()),
-        status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || status.is_success() => {
-            Err(TokenError::Later { reason: format!("it answered with status {}", status.as_u16()), after: None })
+        status
+            if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || status.is_success() =>
+        {
+            Err(TokenError::Later {
+                reason: format!("it answered with status {}", status.as_u16()),
+                after: None,
+            })
         }
         // A bearer token that opens nothing any more: nothing is left to tell.
         StatusCode::UNAUTHORIZED if how == Revoke::Bearer => Ok(()),

@@ -45,11 +45,19 @@ mod tests {
         assert_eq!(granted("github", &["repo"], Some("")), set(&[]), "nothing was granted");
         assert_eq!(granted("gitlab", &["api"], None), set(&["api"]), "what is not said is as asked");
         assert_eq!(
-            granted("microsoft", &["Mail.Read", "offline_access"], Some("https://graph.microsoft.com/mail.read")),
+            granted(
+                "microsoft",
+                &["Mail.Read", "offline_access"],
+                Some("https://graph.microsoft.com/mail.read")
+            ),
             set(&["Mail.Read", "offline_access"])
         );
         assert_eq!(
-            granted("google", &["openid", "email"], Some("https://www.googleapis.com/auth/userinfo.email openid")),
+            granted(
+                "google",
+                &["openid", "email"],
+                Some("https://www.googleapis.com/auth/userinfo.email openid")
+            ),
             set(&["openid", "email"])
         );
     }

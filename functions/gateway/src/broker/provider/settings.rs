@@ -38,7 +38,8 @@ impl Values {
                 let known: Vec<&str> = profile.settings.keys().map(String::as_str).collect();
                 format!("`{}` has no setting `{name}`; it has: {}", profile.kind, listed(&known))
             })?;
-            let values = words(value).filter(|values| setting.form == SettingForm::Words || values.len() == 1);
+            let values =
+                words(value).filter(|values| setting.form == SettingForm::Words || values.len() == 1);
             let values = values.ok_or_else(|| format!("setting `{name}` must be text"))?;
             for value in &values {
                 check(deployment, setting.form, value).map_err(|why| format!("setting `{name}`: {why}"))?;
@@ -82,7 +83,8 @@ impl Values {
         let client = client.to_string().replace("%2D", "-").replace("%2E", ".");
         let mut filled = template.replace("{client_id}", &client);
         for setting in profile.settings.keys() {
-            filled = filled.replace(&format!("{{{setting}}}"), self.get(profile, setting).unwrap_or_default());
+            filled =
+                filled.replace(&format!("{{{setting}}}"), self.get(profile, setting).unwrap_or_default());
         }
         filled
     }
@@ -128,7 +130,9 @@ fn check(deployment: &Deployment, form: SettingForm, value: &str) -> Result<(), 
         SettingForm::Host => {
             let name = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'.' | b'-');
             if !all(name) {
-                return Err(format!("`{value}` is no name of a host: write it in lower case, without `https://`"));
+                return Err(format!(
+                    "`{value}` is no name of a host: write it in lower case, without `https://`"
+                ));
             }
             return egress::public_url(deployment, &format!("https://{value}/"))
                 .map(drop)
@@ -172,7 +176,10 @@ mod tests {
         assert_eq!(at("github", json!({}), "revoke"), "https://api.github.com/applications/c.1%2F2/grant");
         assert_eq!(at("gitlab", own, "revoke"), "https://git.acme.example/oauth/revoke");
         let tenant = json!({ "tenant": "contoso.com" });
-        assert_eq!(at("microsoft", tenant, "token"), "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token");
+        assert_eq!(
+            at("microsoft", tenant, "token"),
+            "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token"
+        );
         let own = json!({ "endpoints": { "token": "https://login.microsoftonline.us/x/token" } });
         assert_eq!(at("microsoft", own, "token"), "https://login.microsoftonline.us/x/token");
     }

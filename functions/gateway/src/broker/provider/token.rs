@@ -35,13 +35,29 @@ const ISSUER: &str = "issuer";
 /// Words of providers by which a grant is over; the person has to connect again. First those of RFC 6749 §5.2 and OpenID Connect Core
 /// §3.1.2.6, then GitHub's and Slack's own.
 const ENDED: [&str; 13] = [
-    "invalid_grant", "interaction_required", "login_required", "consent_required", "bad_refresh_token",
-    "bad_verification_code", "invalid_refresh_token", "token_revoked", "token_expired", "invalid_code", "code_already_used",
-    "account_inactive", "invalid_auth",
+    "invalid_grant",
+    "interaction_required",
+    "login_required",
+    "consent_required",
+    "bad_refresh_token",
+    "bad_verification_code",
+    "invalid_refresh_token",
+    "token_revoked",
+    "token_expired",
+    "invalid_code",
+    "code_already_used",
+    "account_inactive",
+    "invalid_auth",
 ];
 /// Words by which nothing is over.
-const LATER: [&str; 6] =
-    ["temporarily_unavailable", "server_error", "slow_down", "ratelimited", "internal_error", "service_unavailable"];
+const LATER: [&str; 6] = [
+    "temporarily_unavailable",
+    "server_error",
+    "slow_down",
+    "ratelimited",
+    "internal_error",
+    "service_unavailable",
+];
 
 /// Why there is no credential. The texts hold nothing secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,8 +93,7 @@ pub(crate) struct Redeemed {
     pub(crate) said: Map<String, Value>,
 }
 
-type TokenClient =
-    BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
+type TokenClient = BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
 
 /// One request to the token endpoint.
 struct Exchange<'a> {
@@ -211,7 +226,8 @@ impl<'a> Exchange<'a> {
         let host_of = |url: &str| Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
         let fits = host_of(value).is_some_and(|host| {
             let within = |domain: &String| host == *domain || host.ends_with(&format!(".{domain}"));
-            value.starts_with("https://") && (domains.iter().any(within) || host_of(self.endpoint) == Some(host.clone()))
+            value.starts_with("https://")
+                && (domains.iter().any(within) || host_of(self.endpoint) == Some(host.clone()))
         });
         if fits {
             return Ok(());
@@ -261,8 +277,10 @@ pub(crate) async fn refresh<P: Platform>(
     let ended = |why: &str| TokenError::Ended(why.to_owned());
     let token = before.refresh.as_ref().ok_or_else(|| ended("it gave nothing to renew the access with"))?;
     let origin = |url: &str| Url::parse(url).map(|url| url.origin().ascii_serialization()).ok();
-    let moved = before.fields.get(TOKEN_ENDPOINT).is_some_and(|at| origin(at) != origin(&provider.endpoints.token));
-    let another = before.fields.get(ISSUER).is_some_and(|issuer| provider.endpoints.issuer.as_ref() != Some(issuer));
+    let moved =
+        before.fields.get(TOKEN_ENDPOINT).is_some_and(|at| origin(at) != origin(&provider.endpoints.token));
+    let another =
+        before.fields.get(ISSUER).is_some_and(|issuer| provider.endpoints.issuer.as_ref() != Some(issuer));
     if moved || another {
         return Err(ended("the provider is at another place now"));
     }
@@ -281,7 +299,8 @@ pub(crate) async fn refresh<P: Platform>(
 fn refusal(heard: &Heard) -> TokenError {
     let Heard { answer, retry_after, .. } = heard;
     let status = answer.status;
-    let word: String = answer.text("error").unwrap_or_default().chars().filter(|c| is_of_word(*c)).take(60).collect();
+    let word: String =
+        answer.text("error").unwrap_or_default().chars().filter(|c| is_of_word(*c)).take(60).collect();
     let told = if word.is_empty() {
         format!("it answered with status {}", status.as_u16())
     } else {
@@ -314,7 +333,10 @@ fn millis(duration: Duration) -> i64 {
 
 /// Text or a number at a place in an answer.
 pub(super) fn text_at(members: &Map<String, Value>, place: &str) -> Option<String> {
-    let (first, rest) = place.strip_prefix('/')?.split_once('/').map_or((place.strip_prefix('/')?, None), |(first, rest)| (first, Some(rest)));
+    let (first, rest) = place
+        .strip_prefix('/')?
+        .split_once('/')
+        .map_or((place.strip_prefix('/')?, None), |(first, rest)| (first, Some(rest)));
     let value = members.get(first)?;
     let value = match rest {
         Some(rest) => value.pointer(&format!("/{rest}"))?,
@@ -391,7 +413,10 @@ mod tests {
         assert!(is_later(refused("slack", 200, r#"{"ok":false,"error":"ratelimited"}"#)));
         assert_eq!(
             refused("gitlab", 429, ""),
-            TokenError::Later { reason: "it answered with status 429".into(), after: Some(Duration::from_secs(7)) }
+            TokenError::Later {
+                reason: "it answered with status 429".into(),
+                after: Some(Duration::from_secs(7))
+            }
         );
         // What it says is no place for prose of strangers.
         let told = refused("gitlab", 400, r#"{"error":"<script>alert(1)</script>"}"#).to_string();
