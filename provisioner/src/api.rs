@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -11,14 +10,19 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::{get, post, put};
+use axum::{Extension, Router};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use schemas::names::WorkloadName;
-use schemas::provisioner::{MAX_MESSAGE_BYTES, ProvisionerStatus, SIGNATURE_HEADER, WorkloadSpec};
+use schemas::provisioner::{
+    CREDENTIAL_HEADER, MAX_MESSAGE_BYTES, ProvisionerStatus, SIGNATURE_HEADER, WorkloadSpec,
+};
 
 use crate::bridge::exchange::events as event_stream;
+use crate::credential::Given;
 use crate::error::Error;
 use crate::signature::{Claim, Refusal, Verifier, now};
+use crate::transit::Keys;
 use crate::workloads::Workloads;
 
 /// The largest spec that makes sense.
@@ -28,15 +32,24 @@ const MAX_SPEC_BYTES: usize = 256 * 1024;
 struct Api {
     workloads: Arc<Workloads>,
     verifier: Arc<Verifier>,
+    keys: Arc<Keys>,
 }
 
-pub(crate) fn router(workloads: Arc<Workloads>, verifier: Arc<Verifier>) -> Router {
-    let api = Api { workloads, verifier };
+/// What a request was proven to be: what its signature covers, without a credential that came along, and its nonce.
+#[derive(Debug, Clone)]
+struct Proven {
+    base: String,
+    nonce: String,
+}
+
+pub(crate) fn router(workloads: Arc<Workloads>, verifier: Arc<Verifier>, keys: Arc<Keys>) -> Router {
+    let api = Api { workloads, verifier, keys };
     Router::new()
         .route("/v1/workloads", get(list))
         .route("/v1/workloads/{name}", put(make).get(show).delete(remove))
         .route("/v1/workloads/{name}/mcp", post(call))
         .route("/v1/workloads/{name}/logs", get(logs))
+        .route("/v1/key", get(key))
         .route("/v1/status", get(status))
         .route("/v1/events", get(events))
         .fallback(nowhere)
@@ -70,14 +83,18 @@ impl IntoResponse for Error {
 
 /// Lets only signed requests through. What costs nothing is checked before a body is read.
 async fn admit(State(api): State<Api>, request: Request, next: Next) -> Result<Response<Body>, Error> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let header = parts.headers.get(SIGNATURE_HEADER).ok_or(Refusal::Missing)?;
     let claim = Claim::parse(header.to_str().map_err(|_| Refusal::Malformed)?)?;
     claim.fresh(now())?;
     // Two bytes a message longer than the limit may need to be refused for what it is.
     let body = to_bytes(body, MAX_MESSAGE_BYTES).await.map_err(|_| Error::too_large())?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    api.verifier.verify(&claim, parts.method.as_str(), path, &body, now())?;
+    let credential = parts.headers.get(CREDENTIAL_HEADER).map(HeaderValue::to_str).transpose();
+    let credential = credential.map_err(|_| Refusal::Malformed)?;
+    let base = api.verifier.verify(&claim, parts.method.as_str(), path, &body, credential, now())?;
+    let proven = Proven { base, nonce: claim.nonce().to_owned() };
+    parts.extensions.insert(proven);
     Ok(next.run(Request::from_parts(parts, Body::from(body))).await)
 }
 
@@ -124,10 +141,19 @@ async fn remove(State(api): State<Api>, Path(name): Path<String>) -> Result<Resp
 async fn call(
     State(api): State<Api>,
     Path(name): Path<String>,
+    Extension(proven): Extension<Proven>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response<Body>, Error> {
-    api.workloads.call(&named(&name)?, &headers, body).await
+    let given = match headers.get(CREDENTIAL_HEADER).and_then(|header| header.to_str().ok()) {
+        Some(header) => Some(Arc::new(Given::new(api.keys.open(header, &proven.base, now())?)?)),
+        None => None,
+    };
+    api.workloads.call(&named(&name)?, &headers, body, given).await
+}
+
+async fn key(State(api): State<Api>, Extension(proven): Extension<Proven>) -> Result<Response<Body>, Error> {
+    Ok(json(&api.keys.hand_out(api.verifier.key(), &proven.nonce, now())?))
 }
 
 async fn logs(State(api): State<Api>, Path(name): Path<String>) -> Result<Response<Body>, Error> {

@@ -1,6 +1,7 @@
 //! The real Docker host, over its Engine API. Nothing else knows bollard.
 
 mod bodies;
+mod entry;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -41,6 +42,8 @@ pub struct Engine {
     patient: Docker,
     /// Docker 20.10 lets two networks have one name: looking and creating must be one step.
     networks: tokio::sync::Mutex<()>,
+    /// Whether the volume with the entry program was seen to be whole.
+    entry: tokio::sync::Mutex<bool>,
     /// Whether an operator vouches for it: [`reach::RULES`].
     guarded: bool,
 }
@@ -60,6 +63,7 @@ impl Engine {
             docker: docker.with_timeout(TIMEOUT),
             patient,
             networks: tokio::sync::Mutex::default(),
+            entry: tokio::sync::Mutex::default(),
             guarded: false,
         })
     }
@@ -110,10 +114,15 @@ impl DockerHost for Engine {
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => return Ok(None),
             Err(error) => return Err(self.failed("image", error)),
         };
-        let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+        let config = found.config.unwrap_or_default();
         let id = found.id.unwrap_or_default();
         let id = ImageDigest::parse(&id).map_err(|error| HostError::Refused { reason: error.to_string() })?;
-        Ok(Some(Image { id, labels: labels.into_iter().collect() }))
+        Ok(Some(Image {
+            id,
+            labels: config.labels.unwrap_or_default().into_iter().collect(),
+            entrypoint: config.entrypoint.unwrap_or_default(),
+            command: config.cmd.unwrap_or_default(),
+        }))
     }
 
     async fn import(
@@ -156,6 +165,10 @@ impl DockerHost for Engine {
         let found =
             self.docker.list_containers(Some(options)).await.map_err(|error| self.failed("list", error))?;
         Ok(found.into_iter().filter_map(bodies::listed).collect())
+    }
+
+    async fn ensure_entry(&self) -> Result<(), HostError> {
+        self.entry_volume().await
     }
 
     async fn create(&self, name: &str, body: &ContainerBody) -> Result<ContainerId, HostError> {
@@ -307,7 +320,7 @@ impl DockerHost for Engine {
     async fn ensure_network(&self, network: &Network) -> Result<(), HostError> {
         let _one_at_a_time = self.networks.lock().await;
         match self.docker.inspect_network(&network.name, None).await {
-            Ok(found) if bodies::is_on_our_bridge(&found, &network.name) => return Ok(()),
+            Ok(found) if bodies::is_ours(&found, network) => return Ok(()),
             Ok(_) => {
                 let reason = format!("network `{0}` is not ours: `docker network rm {0}`", network.name);
                 return Err(HostError::Refused { reason });

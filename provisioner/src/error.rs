@@ -6,6 +6,7 @@ use schemas::names::WorkloadName;
 use schemas::provisioner::{MAX_MESSAGE_BYTES, Problem, ProblemKind};
 
 use crate::host::HostError;
+use crate::secrets::Secrets;
 use crate::signature::Refusal;
 
 /// Why a request was not fulfilled.
@@ -25,6 +26,15 @@ pub enum Error {
     TooLarge {
         /// The bound.
         limit: usize,
+    },
+    /// A credential came sealed to a key of an earlier life, or an older one.
+    #[error("the credential is sealed to a key that is not known here: ask for the key and seal again")]
+    UnknownKey,
+    /// A credential does not belong to the call it came with.
+    #[error("the credential is refused: {reason}")]
+    WrongCredential {
+        /// Why; nothing of what it is.
+        reason: String,
     },
     /// No container of that name anywhere.
     #[error("there is no workload `{name}` here: PUT its spec first")]
@@ -64,6 +74,28 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same without what must not come back: servers quote what they got.
+    pub(crate) fn strike(self, secrets: &Secrets) -> Self {
+        match self {
+            Self::ServerFailed { reason } => Self::ServerFailed { reason: secrets.strike_text(reason) },
+            Self::BackingOff { retry_after, reason } => {
+                Self::BackingOff { retry_after, reason: secrets.strike_text(reason) }
+            }
+            Self::WrongCredential { reason } => Self::WrongCredential { reason: secrets.strike_text(reason) },
+            Self::Host(HostError::Refused { reason }) => {
+                Self::Host(HostError::Refused { reason: secrets.strike_text(reason) })
+            }
+            other @ (Self::Unsigned(_)
+            | Self::Malformed { .. }
+            | Self::TooLarge { .. }
+            | Self::UnknownKey
+            | Self::UnknownWorkload { .. }
+            | Self::UnknownImage { .. }
+            | Self::Timeout { .. }
+            | Self::Host(_)) => other,
+        }
+    }
+
     /// The message exceeds what the wire allows.
     pub fn too_large() -> Self {
         Self::TooLarge { limit: MAX_MESSAGE_BYTES }
@@ -75,6 +107,8 @@ impl Error {
             Self::Unsigned(_) => (ProblemKind::Unsigned, 401, "request not signed by the gateway"),
             Self::Malformed { .. } => (ProblemKind::Malformed, 400, "malformed request"),
             Self::TooLarge { .. } => (ProblemKind::TooLarge, 413, "message too large"),
+            Self::UnknownKey => (ProblemKind::UnknownKey, 409, "unknown transit key"),
+            Self::WrongCredential { .. } => (ProblemKind::WrongCredential, 403, "wrong credential"),
             Self::UnknownWorkload { .. } => (ProblemKind::UnknownWorkload, 404, "unknown workload"),
             Self::UnknownImage { .. } => (ProblemKind::UnknownImage, 404, "unknown image"),
             Self::ServerFailed { .. } => (ProblemKind::ServerFailed, 502, "MCP server failed"),

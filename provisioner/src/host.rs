@@ -115,6 +115,8 @@ pub struct Ending {
 pub struct ContainerBody {
     /// What runs: an image id, or `repository@sha256:...`.
     pub image: String,
+    /// Replaces the image's entry point when not empty.
+    pub entrypoint: Vec<String>,
     /// Replaces the image's command when not empty.
     pub command: Vec<String>,
     /// `NAME=value`.
@@ -135,6 +137,8 @@ pub struct ContainerBody {
     pub read_only_root: bool,
     /// Mount point to options of each tmpfs.
     pub tmpfs: BTreeMap<String, String>,
+    /// Mount point to name of each volume; read-only.
+    pub volumes: BTreeMap<String, String>,
     /// Processes and threads.
     pub pids_limit: i64,
     /// Bytes of memory; swap on top is none.
@@ -160,6 +164,17 @@ pub struct Network {
     pub name: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Whether the host is there.
+    pub host: HostSide,
+}
+
+/// The host's side of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostSide {
+    /// It has an address, and reaches who is on it; what may reach the host is up to its firewall ([`RULES`]).
+    Addressed,
+    /// It has none: neither reaches the other.
+    Absent,
 }
 
 /// A piece of what a container wrote.
@@ -192,6 +207,10 @@ pub struct Image {
     pub id: ImageDigest,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// What runs.
+    pub entrypoint: Vec<String>,
+    /// Its arguments.
+    pub command: Vec<String>,
 }
 
 /// How an imported root file system runs.
@@ -247,6 +266,8 @@ pub trait DockerHost: Send + Sync + 'static {
     ) -> Result<ImageDigest, HostError>;
     /// Our containers: all, or those of one workload.
     async fn containers(&self, workload: Option<&str>) -> Result<Vec<Container>, HostError>;
+    /// Makes sure that the volume with the entry program ([`crate::entry`]) is there, as it should be.
+    async fn ensure_entry(&self) -> Result<(), HostError>;
     /// Creates a container; [`HostError::Conflict`] when the name is taken.
     async fn create(&self, name: &str, body: &ContainerBody) -> Result<ContainerId, HostError>;
     /// Starts a container; no error if it runs.

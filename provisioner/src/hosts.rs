@@ -6,12 +6,13 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use schemas::ids::Sha256Hex;
 use schemas::names::WorkloadName;
-use schemas::provisioner::{HostStatus, Transport, WorkloadEvent, WorkloadSpec};
+use schemas::provisioner::{HostStatus, NetworkAccess, Transport, WorkloadEvent, WorkloadSpec};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use crate::error::Error;
 use crate::hardening;
-use crate::host::{Container, ContainerId, DockerHost, HostError, Network};
+use crate::host::{Container, ContainerId, DockerHost, HostError, Image, Network};
+use crate::reach::Wiring;
 
 /// One host with its bound on starts.
 pub(crate) struct Slot {
@@ -44,13 +45,13 @@ impl Slot {
         starts.acquire().await.map_err(|error| Error::Host(HostError::Refused { reason: error.to_string() }))
     }
 
-    /// What the host knows the spec's image by.
-    pub(crate) async fn image(&self, spec: &WorkloadSpec) -> Result<String, Error> {
+    /// What the host has by the spec's digest.
+    pub(crate) async fn image(&self, spec: &WorkloadSpec) -> Result<Image, Error> {
         for reference in
             [spec.digest.as_str().to_owned(), hardening::pinned_reference(&spec.image, &spec.digest)]
         {
             if let Some(image) = self.host.image(&reference).await? {
-                return Ok(image.id.as_str().to_owned());
+                return Ok(image);
             }
         }
         Err(Error::UnknownImage { image: format!("{}@{}", spec.image, spec.digest) })
@@ -64,7 +65,12 @@ impl Slot {
         here: &[Container],
     ) -> Result<Option<Network>, Error> {
         if matches!(spec.transport, Transport::Stdio) {
-            return Ok(None);
+            // Where nobody vouches for the host, it is not on the network at all.
+            let wiring = match spec.network {
+                NetworkAccess::None => return Ok(None),
+                NetworkAccess::Toolbox => self.host.wiring().await.unwrap_or(Wiring::Alone),
+            };
+            return Ok(hardening::network(spec, wiring));
         }
         match self.host.wiring().await {
             Ok(wiring) => Ok(hardening::network(spec, wiring)),
@@ -124,7 +130,7 @@ impl Hosts {
     pub(crate) fn home(&self, name: &WorkloadName, observed: &[(usize, Container)]) -> usize {
         let lived =
             observed.iter().find(|(_, container)| container.name == name.as_str()).map(|(index, _)| *index);
-        let toolbox = name.as_str().rsplit_once('.').map_or(name.as_str(), |(toolbox, _)| toolbox);
+        let toolbox = name.toolbox();
         let weight = |slot: &Slot| Sha256Hex::of(format!("{toolbox}\n{}", slot.address()).as_bytes());
         lived
             .or_else(|| {

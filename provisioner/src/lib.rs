@@ -1,14 +1,17 @@
 //! Runs MCP servers as hardened containers and serves each as stateless MCP 2026-07-28.
 //!
 //! Reading order: `api` (routes, signatures) → `workloads` (made so, woken, put to sleep) → [`plan`] (pure) →
-//! `converge` and `start` → `bridge` (one server, many calls; [`reach`] is the way in). [`host`] is the port to Docker, [`docker`] the real one,
+//! `converge` and `start` → `bridge` (one server, many calls; [`reach`] is the way in). `credential` is what a call is made on: it
+//! comes sealed ([`transit`]), goes into headers, `_meta` or, through [`entry`], into a process, and does not come back (`secrets`). [`host`] is the port to Docker, [`docker`] the real one,
 //! [`simulated`] its twin; [`hardening`] makes the container; [`images`] builds images without a registry.
 
 mod api;
 mod backoff;
 mod bridge;
 mod converge;
+mod credential;
 pub mod docker;
+pub mod entry;
 pub mod error;
 pub mod hardening;
 pub mod host;
@@ -16,11 +19,13 @@ mod hosts;
 pub mod images;
 pub mod plan;
 pub mod reach;
+mod secrets;
 mod settings;
 pub mod signature;
 pub mod simulated;
 mod sleep;
 mod start;
+pub mod transit;
 mod workloads;
 
 use std::sync::Arc;
@@ -40,6 +45,7 @@ use crate::workloads::Workloads;
 pub struct Provisioner {
     workloads: Arc<Workloads>,
     verifier: Arc<Verifier>,
+    keys: Arc<transit::Keys>,
 }
 
 impl Provisioner {
@@ -60,6 +66,7 @@ impl Provisioner {
         Self {
             workloads: Arc::new(Workloads::new(Hosts::new(hosts), settings)),
             verifier: Arc::new(Verifier::new(key)),
+            keys: Arc::default(),
         }
     }
 
@@ -70,7 +77,7 @@ impl Provisioner {
 
     /// Its API. Needs a multi-threaded tokio runtime around it.
     pub fn router(&self) -> axum::Router {
-        api::router(Arc::clone(&self.workloads), Arc::clone(&self.verifier))
+        api::router(Arc::clone(&self.workloads), Arc::clone(&self.verifier), Arc::clone(&self.keys))
     }
 
     /// Puts idle workloads to sleep for as long as it is polled.

@@ -11,6 +11,8 @@ pub struct Settings {
     pub stop_after: Duration,
     /// How long a server may take from its start to its first answer.
     pub ready_within: Duration,
+    /// How long calls under way may go on before a process is started anew with a newer credential.
+    pub drain: Duration,
     /// The wait after a first failure; each further failure doubles it.
     pub first_back_off: Duration,
     /// The longest wait between two attempts.
@@ -25,6 +27,7 @@ impl Default for Settings {
             pause_after: Duration::from_mins(5),
             stop_after: Duration::from_mins(30),
             ready_within: Duration::from_mins(1),
+            drain: Duration::from_secs(10),
             first_back_off: Duration::from_millis(250),
             longest_back_off: Duration::from_mins(1),
             patience: Duration::from_secs(1),

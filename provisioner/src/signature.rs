@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use schemas::ids::{Sha256Hex, Timestamp};
-use schemas::provisioner::{SIGNATURE_LIFETIME_MS, signature_base};
+use schemas::provisioner::{SIGNATURE_LIFETIME_MS, signature_base, signature_base_with_credential};
 use sha2::Sha256;
 
 /// The key the gateway and this provisioner share.
@@ -56,11 +56,18 @@ impl SharedKey {
     pub fn sign(&self, method: &str, path: &str, body: &[u8], at: Timestamp, nonce: [u8; 16]) -> String {
         let nonce = URL_SAFE_NO_PAD.encode(nonce);
         let base = signature_base(method, path, at, &nonce, Sha256Hex::of(body).as_str());
-        let mac = self
-            .mac(&base)
-            .map(|mac| URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
-            .unwrap_or_default();
-        format!("v1 ts={},nonce={nonce},mac={mac}", at.0)
+        format!("v1 ts={},nonce={nonce},mac={}", at.0, self.prove(&base))
+    }
+
+    /// The same for a request with a sealed credential: the value of its header.
+    pub fn sign_with(&self, base: &str, credential: &str, at: Timestamp, nonce: [u8; 16]) -> String {
+        let mac = self.prove(&signature_base_with_credential(base, credential));
+        format!("v1 ts={},nonce={},mac={mac}", at.0, URL_SAFE_NO_PAD.encode(nonce))
+    }
+
+    /// The MAC of a text, in base64url.
+    pub(crate) fn prove(&self, base: &str) -> String {
+        self.mac(base).map(|mac| URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())).unwrap_or_default()
     }
 }
 
@@ -93,6 +100,11 @@ pub struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
+    /// What no other request has.
+    pub fn nonce(&self) -> &'a str {
+        self.nonce
+    }
+
     /// Takes a header apart.
     ///
     /// # Errors
@@ -145,7 +157,12 @@ impl Verifier {
         Self { key, seen: Mutex::new(Seen::default()) }
     }
 
-    /// Believes a claim about a request, once.
+    /// The key itself.
+    pub(crate) fn key(&self) -> &SharedKey {
+        &self.key
+    }
+
+    /// Believes a claim about a request, once. What it covers is answered: a credential that came along is sealed for that.
     ///
     /// # Errors
     /// Says what is wrong with it.
@@ -155,19 +172,22 @@ impl Verifier {
         method: &str,
         path: &str,
         body: &[u8],
+        credential: Option<&str>,
         now: Timestamp,
-    ) -> Result<(), Refusal> {
+    ) -> Result<String, Refusal> {
         claim.fresh(now)?;
         let base = signature_base(method, path, claim.at, claim.nonce, Sha256Hex::of(body).as_str());
+        let signed = credential.map(|header| signature_base_with_credential(&base, header));
+        let mac = self.key.mac(signed.as_deref().unwrap_or(&base)).ok_or(Refusal::Wrong)?;
         // `verify_slice` compares in constant time.
-        self.key.mac(&base).ok_or(Refusal::Wrong)?.verify_slice(&claim.mac).map_err(|_| Refusal::Wrong)?;
+        mac.verify_slice(&claim.mac).map_err(|_| Refusal::Wrong)?;
         let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if now.0.abs_diff(seen.swept) > SIGNATURE_LIFETIME_MS.unsigned_abs() {
             seen.until.retain(|_, until| *until >= now.0);
             seen.swept = now.0;
         }
         let until = claim.at.plus(SIGNATURE_LIFETIME_MS).0;
-        if seen.until.insert(claim.nonce.into(), until).is_some() { Err(Refusal::Replayed) } else { Ok(()) }
+        if seen.until.insert(claim.nonce.into(), until).is_some() { Err(Refusal::Replayed) } else { Ok(base) }
     }
 }
 
@@ -184,7 +204,8 @@ mod tests {
     const AT: Timestamp = Timestamp(1_000_000);
 
     fn verdict(header: &str, method: &str, path: &str, body: &[u8], now: Timestamp) -> Result<(), Refusal> {
-        Verifier::new(SharedKey::new([7; 32])).verify(&Claim::parse(header)?, method, path, body, now)
+        let verifier = Verifier::new(SharedKey::new([7; 32]));
+        verifier.verify(&Claim::parse(header)?, method, path, body, None, now).map(drop)
     }
 
     #[test]
@@ -208,11 +229,32 @@ mod tests {
     }
 
     #[test]
+    fn a_credential_is_neither_added_nor_taken_away_nor_exchanged() {
+        let key = SharedKey::new([7; 32]);
+        let base =
+            signature_base("POST", "/x", AT, &URL_SAFE_NO_PAD.encode([1; 16]), Sha256Hex::of(b"{}").as_str());
+        let (with, without) =
+            (key.sign_with(&base, "c", AT, [1; 16]), key.sign("POST", "/x", b"{}", AT, [1; 16]));
+        let verdict = |header: &str, credential| {
+            let claim = Claim::parse(header).unwrap();
+            Verifier::new(key.clone()).verify(&claim, "POST", "/x", b"{}", credential, AT)
+        };
+        assert_eq!(verdict(&with, Some("c")), Ok(base.clone()));
+        assert_eq!(verdict(&without, None), Ok(base));
+        for (header, credential) in [(&with, None), (&with, Some("d")), (&without, Some("c"))] {
+            assert_eq!(verdict(header, credential), Err(Refusal::Wrong));
+        }
+    }
+
+    #[test]
     fn a_nonce_works_once_for_all_its_life() {
         let key = SharedKey::new([7; 32]);
         let verifier = Verifier::new(key.clone());
         let header = key.sign("GET", "/v1/status", b"", AT, [1; 16]);
-        let again = |now| verifier.verify(&Claim::parse(&header).unwrap(), "GET", "/v1/status", b"", now);
+        let again = |now| {
+            let claim = Claim::parse(&header).unwrap();
+            verifier.verify(&claim, "GET", "/v1/status", b"", None, now).map(drop)
+        };
         assert_eq!(again(AT.plus(-30_000)), Ok(()));
         assert_eq!(again(AT), Err(Refusal::Replayed));
         assert_eq!(

@@ -1,6 +1,7 @@
 //! A Docker host in memory, for tests: containers are tasks, attaching is a pipe, and any step can fail before or after
 //! it took effect.
 
+mod entry;
 mod steps;
 
 use std::collections::{BTreeMap, HashMap};
@@ -31,6 +32,8 @@ pub struct Pipes {
     pub stdout: DuplexStream,
     /// What it complains.
     pub stderr: DuplexStream,
+    /// What the entry program gave it when it started: names of variables and files, and the secrets.
+    pub given: Vec<(String, String)>,
 }
 
 /// Runs a server until it exits, and gives its exit code.
@@ -63,6 +66,8 @@ struct World {
     networks: BTreeMap<String, Network>,
     images: HashMap<String, Image>,
     missing: Vec<String>,
+    /// Whether the volume with the entry program is there.
+    entry: bool,
     endpoints: HashMap<String, SocketAddr>,
     /// `None`: no HTTP servers here.
     wiring: Option<Wiring>,
@@ -97,6 +102,7 @@ impl Simulated {
                 networks: BTreeMap::new(),
                 images: HashMap::new(),
                 missing: Vec::new(),
+                entry: false,
                 endpoints: HashMap::new(),
                 wiring: Some(Wiring::Alone),
                 journal: Vec::new(),
@@ -258,10 +264,17 @@ impl Simulated {
         });
         let stdout = tokio::spawn(self.clone().hand_out(id.clone(), out_read, Frame::Stdout));
         let stderr = tokio::spawn(self.clone().hand_out(id.clone(), err_read, Frame::Stderr));
-        let served = (self.serve)(&process.name, Pipes { stdin: theirs, stdout: out, stderr: err });
+        let (name, serve, entered) =
+            (process.name.clone(), Arc::clone(&self.serve), process.body.entrypoint == [crate::entry::PATH]);
         let (this, id, life) = (self.clone(), id.clone(), process.life);
         let task = tokio::spawn(async move {
-            let code = served.await;
+            let mut pipes = Pipes { stdin: theirs, stdout: out, stderr: err, given: Vec::new() };
+            let code = if entered && entry::enter(&mut pipes).await.is_err() {
+                drop(pipes);
+                125
+            } else {
+                serve(&name, pipes).await
+            };
             let _ = stdout.await;
             let _ = stderr.await;
             this.ended(&id, life, code);

@@ -65,7 +65,7 @@ impl Workloads {
             workload.set_awake(awake);
             return Err(error.into());
         }
-        turn.asleep = Some(awake.server);
+        turn.asleep = Some(awake);
         Ok(())
     }
 
@@ -76,8 +76,15 @@ impl Workloads {
         turn: &mut Turn,
         place: &Place,
     ) -> Result<(), Error> {
-        if let Some(server) = turn.asleep.take() {
-            server.close();
+        if let Some(asleep) = turn.asleep.take() {
+            asleep.server.close();
+        }
+        if turn.spec.as_ref().is_some_and(|spec| spec.subject.is_some()) {
+            // One per account: they would pile up, and what they had of a credential with them.
+            slot.remove(&place.id).await?;
+            workload.logs.note("removed, since nobody used it");
+            *turn = Turn::default();
+            return Ok(());
         }
         let found = slot.host().containers(Some(workload.name.as_str())).await?;
         let state = found.iter().find(|container| container.id == place.id).map(|container| container.state);

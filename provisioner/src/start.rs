@@ -9,14 +9,17 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use schemas::image::ImageDigest;
 use schemas::provisioner::{Transport, WorkloadSpec};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::bridge::Server;
 use crate::bridge::era::Era;
 use crate::bridge::http::HttpServer;
 use crate::bridge::link::Link;
 use crate::bridge::stdio::{GreetingError, StdioServer};
+use crate::credential::Given;
+use crate::entry;
 use crate::error::Error;
-use crate::host::{ContainerId, DockerHost, Ending, HostError};
+use crate::host::{Attachment, ContainerId, DockerHost, Ending, HostError};
 use crate::hosts::Slot;
 use crate::workloads::{Workload, Workloads};
 
@@ -96,13 +99,14 @@ impl Workloads {
         workload: &Workload,
         spec: &WorkloadSpec,
         id: &ContainerId,
+        given: Option<&Given>,
     ) -> Result<Arc<Server>, Error> {
         // Held until the server answered: booting is what costs.
         let _leave = slot.leave_to_start().await?;
-        match self.start_as(slot, workload, spec, id, self.eras.get(spec)).await {
+        match self.start_as(slot, workload, spec, id, given, self.eras.get(spec)).await {
             Err(GreetingError::DiedOfProbe) => {
                 workload.logs.note("it ended when asked `server/discover`: started again for the handshake");
-                let again = self.start_as(slot, workload, spec, id, Some(Era::Legacy)).await;
+                let again = self.start_as(slot, workload, spec, id, given, Some(Era::Legacy)).await;
                 self.settle(slot, spec, id, again).await
             }
             outcome => self.settle(slot, spec, id, outcome).await,
@@ -121,6 +125,8 @@ impl Workloads {
                 self.eras.set(spec, server.greeting().era());
                 Ok(Arc::new(server))
             }
+            // It is up, and wants another credential than this call's, or one.
+            Err(GreetingError::Failed(error @ Error::WrongCredential { .. })) => Err(error),
             Err(error) => {
                 // What we believed of the image may be what was wrong.
                 self.eras.forget(spec);
@@ -141,14 +147,19 @@ impl Workloads {
         workload: &Workload,
         spec: &WorkloadSpec,
         id: &ContainerId,
+        given: Option<&Given>,
         era: Option<Era>,
     ) -> Result<Server, GreetingError> {
         let host = |error| GreetingError::Failed(Error::Host(error));
+        let frame = spec.subject.as_ref().and(given).map(|given| entry::frame(given, &spec.transport));
         match &spec.transport {
             Transport::Stdio => {
                 // Attached before the start: not a byte is lost.
-                let attachment = slot.host().attach(id).await.map_err(host)?;
+                let mut attachment = slot.host().attach(id).await.map_err(host)?;
                 slot.host().start(id).await.map_err(host)?;
+                if let Some(frame) = frame {
+                    hand_over(&mut attachment, &frame).await.map_err(GreetingError::Failed)?;
+                }
                 let link = Link::open(
                     attachment,
                     Arc::clone(&workload.logs),
@@ -157,40 +168,56 @@ impl Workloads {
                 StdioServer::greet(link, era, self.settings.ready_within).await.map(Server::Stdio)
             }
             Transport::Http { .. } => {
-                slot.host().start(id).await.map_err(host)?;
-                self.reach(slot, spec, id).await.map_err(GreetingError::Failed)
+                match frame {
+                    Some(frame) => {
+                        let mut attachment = slot.host().attach(id).await.map_err(host)?;
+                        slot.host().start(id).await.map_err(host)?;
+                        hand_over(&mut attachment, &frame).await.map_err(GreetingError::Failed)?;
+                    }
+                    None => slot.host().start(id).await.map_err(host)?,
+                }
+                self.reach(slot, spec, id, given).await.map_err(GreetingError::Failed)
             }
         }
     }
 
-    async fn reach(&self, slot: &Slot, spec: &WorkloadSpec, id: &ContainerId) -> Result<Server, Error> {
+    async fn reach(
+        &self,
+        slot: &Slot,
+        spec: &WorkloadSpec,
+        id: &ContainerId,
+        given: Option<&Given>,
+    ) -> Result<Server, Error> {
         let Transport::Http { port, path } = &spec.transport else {
             return Err(Error::Malformed { reason: "a stdio server has no address".to_owned() });
         };
         let network = slot.network(spec, &[]).await?;
         let endpoint = slot.host().endpoint(id, network.as_ref(), *port).await?;
-        Ok(Server::Http(
-            HttpServer::greet(
-                endpoint,
-                path,
-                self.settings.ready_within,
-                end(Arc::clone(slot.host()), id.clone()),
-            )
-            .await?,
-        ))
+        let end = end(Arc::clone(slot.host()), id.clone());
+        let server = HttpServer::greet(endpoint, path, self.settings.ready_within, end, given).await?;
+        Ok(Server::Http(Box::new(server)))
     }
 
-    /// Greets the server of a container that runs already; one that does not play along is started anew.
+    /// Greets the server of a container that runs already; one that does not play along is started anew, and so is one that got a
+    /// credential from an earlier life of ours: nobody knows which.
     pub(crate) async fn adopt(
         &self,
         slot: &Slot,
         workload: &Workload,
         spec: &WorkloadSpec,
         id: &ContainerId,
+        given: Option<&Given>,
     ) -> Result<Arc<Server>, Error> {
+        if spec.subject.is_some() {
+            slot.host().stop(id, 1).await?;
+            return self.start(slot, workload, spec, id, given).await;
+        }
         let era = self.eras.get(spec);
         let greeted = match &spec.transport {
-            Transport::Http { .. } => self.reach(slot, spec, id).await.ok(),
+            Transport::Http { .. } => match self.reach(slot, spec, id, given).await {
+                Err(error @ Error::WrongCredential { .. }) => return Err(error),
+                reached => reached.ok(),
+            },
             Transport::Stdio => {
                 let attachment = slot.host().attach(id).await?;
                 let link = Link::open(
@@ -207,6 +234,17 @@ impl Workloads {
             return Ok(Arc::new(server));
         }
         slot.host().stop(id, 1).await?;
-        self.start(slot, workload, spec, id).await
+        self.start(slot, workload, spec, id, given).await
     }
+}
+
+/// Gives the entry program what it waits for.
+async fn hand_over(attachment: &mut Attachment, frame: &[u8]) -> Result<(), Error> {
+    let written = async {
+        attachment.input.write_all(frame).await?;
+        attachment.input.flush().await
+    };
+    written
+        .await
+        .map_err(|error| Error::ServerFailed { reason: format!("it did not take its credential: {error}") })
 }

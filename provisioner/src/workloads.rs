@@ -1,6 +1,6 @@
 //! Workloads: made so, woken, put to sleep, removed. One at a time per workload; the truth is on the hosts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -13,13 +13,14 @@ use schemas::provisioner::{WorkloadSpec, WorkloadState, WorkloadStatus};
 use tokio::time::Instant;
 
 use crate::backoff::BackOff;
-use crate::bridge::Server;
 use crate::bridge::exchange::Busy;
 use crate::bridge::logs::Logs;
+use crate::bridge::{Call, Server};
 use crate::converge::Look;
+use crate::credential::{self, Fit, Given, Held};
 use crate::error::Error;
 use crate::hardening;
-use crate::host::{Container, ContainerId, ContainerState, SPEC_LABEL};
+use crate::host::{Container, ContainerId, ContainerState, SPEC_LABEL, WORKLOAD_LABEL};
 use crate::hosts::Hosts;
 use crate::reach::Wiring;
 use crate::settings::Settings;
@@ -47,11 +48,29 @@ pub(crate) struct Workload {
     pub(crate) turn: tokio::sync::Mutex<Turn>,
 }
 
-/// A server that is up, and how long one call to it may take.
+/// A server that is up, how long one call to it may take, and whose credential it has, if it got one when it started.
 #[derive(Debug, Clone)]
 pub(crate) struct Awake {
     pub(crate) server: Arc<Server>,
     pub(crate) limit: Duration,
+    pub(crate) held: Option<Held>,
+    /// Calls under way on it.
+    pub(crate) calls: Arc<AtomicUsize>,
+}
+
+impl Awake {
+    /// Whether a call may go to it.
+    ///
+    /// # Errors
+    /// The call is on another account.
+    fn serves(&self, given: Option<&Given>) -> Result<bool, Error> {
+        let subject = self.held.as_ref().map(|held| &held.subject);
+        if subject == given.filter(|given| !given.at_start().is_empty()).map(Given::subject) {
+            return Ok(!self.held.as_ref().zip(given).is_some_and(|(held, given)| held.is_stale(given)));
+        }
+        let reason = "the workload serves another account, or all";
+        Err(Error::WrongCredential { reason: reason.to_owned() })
+    }
 }
 
 /// Where a workload runs, and what it was made from.
@@ -68,7 +87,7 @@ pub(crate) struct Turn {
     pub(crate) spec: Option<WorkloadSpec>,
     pub(crate) place: Option<Place>,
     /// The server of a paused container.
-    pub(crate) asleep: Option<Arc<Server>>,
+    pub(crate) asleep: Option<Awake>,
     /// Whether it is known to be stopped.
     pub(crate) stopped: bool,
     pub(crate) back_off: BackOff,
@@ -89,6 +108,20 @@ impl Workload {
     pub(crate) fn awake(&self) -> Option<Awake> {
         let awake = self.awake.read().unwrap_or_else(PoisonError::into_inner).clone();
         awake.filter(|awake| awake.server.ended().is_none())
+    }
+
+    /// The server, if it is up and need not be given anything first, with the call counted as one of its own.
+    fn serving(&self, given: Option<&Given>, busy: &mut Busy) -> Result<Option<Awake>, Error> {
+        // Counted under the lock: whoever takes the server away counts after that.
+        let awake = self.awake.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(awake) = awake.as_ref().filter(|awake| awake.server.ended().is_none()) else {
+            return Ok(None);
+        };
+        if !awake.serves(given)? {
+            return Ok(None);
+        }
+        busy.also(&awake.calls);
+        Ok(Some(awake.clone()))
     }
 
     pub(crate) fn take_awake(&self) -> Option<Awake> {
@@ -128,51 +161,92 @@ impl Workloads {
     /// Makes it so, and waits until it is ready.
     pub(crate) async fn put(&self, name: &WorkloadName, spec: WorkloadSpec) -> Result<WorkloadStatus, Error> {
         let derived = WorkloadName::of(&spec.org, &spec.toolbox, &spec.server);
-        if derived.as_ref() != Ok(name) {
-            let reason = format!(
-                "`{name}` is not the name of this spec, which is `{}.{}.{}`",
-                spec.org, spec.toolbox, spec.server
-            );
+        let derived = derived.and_then(|name| match &spec.subject {
+            Some(subject) => name.for_subject(&subject.connection),
+            None => Ok(name),
+        });
+        let derived = derived.map_err(|error| Error::Malformed { reason: error.to_string() })?;
+        if derived != *name {
+            let reason = format!("`{name}` is not the name of this spec, which is `{derived}`");
             return Err(Error::Malformed { reason });
         }
         hardening::check(&spec).map_err(|reason| Error::Malformed { reason })?;
         let workload = self.entry(name);
         let mut turn = workload.turn.lock().await;
+        if spec.subject.is_some() {
+            return self.expect(&workload, &mut turn, spec).await;
+        }
         if turn.spec.as_ref() != Some(&spec) {
             // Another spec deserves another chance.
             turn.back_off = BackOff::default();
             turn.spec = Some(spec);
         }
         workload.touch();
-        self.converge(&workload, &mut turn, Look::Again).await?;
+        match self.converge(&workload, &mut turn, Look::Again, None).await {
+            // It is up, and greets only who brings a credential: a call will.
+            Ok(()) | Err(Error::WrongCredential { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let (spec, protocol) = (turn.spec.clone(), Self::protocol(&workload));
         drop(turn);
         let spec = spec.ok_or_else(|| Error::UnknownWorkload { name: name.clone() })?;
         Ok(status(name, &spec, WorkloadState::Running, protocol, None))
     }
 
-    /// Answers one MCP message, waking the workload if it sleeps.
+    /// Takes note of how the process of one account should be. It is started by a call, which brings the credential.
+    async fn expect(
+        &self,
+        workload: &Workload,
+        turn: &mut Turn,
+        spec: WorkloadSpec,
+    ) -> Result<WorkloadStatus, Error> {
+        let home = self.hosts.home(&workload.name, &[]);
+        if let Some(slot) = self.hosts.all().get(home) {
+            slot.image(&spec).await?;
+        }
+        if turn.spec.as_ref() != Some(&spec) {
+            turn.back_off = BackOff::default();
+            if let Some(awake) = workload.take_awake() {
+                awake.server.close();
+            }
+            turn.spec = Some(spec.clone());
+        }
+        workload.touch();
+        let protocol = Self::protocol(workload);
+        let state = if protocol.is_some() { WorkloadState::Running } else { WorkloadState::Created };
+        Ok(status(&workload.name, &spec, state, protocol, None))
+    }
+
+    /// Answers one MCP message, on the account of the credential that came along, waking the workload if it sleeps.
     pub(crate) async fn call(
         self: &Arc<Self>,
         name: &WorkloadName,
         headers: &HeaderMap,
         body: Bytes,
+        given: Option<Arc<Given>>,
     ) -> Result<Response<Body>, Error> {
         let workload = self.entry(name);
         // Counted before the server is looked up: whoever wants to pause it looks in the other order.
-        let busy = Busy::new(&workload.busy);
+        let mut busy = Busy::new(&workload.busy);
         workload.touch();
-        let awake = if let Some(awake) = workload.awake() {
+        if let Some(given) = &given {
+            workload.logs.conceal(given.secrets());
+        }
+        let awake = if let Some(awake) = workload.serving(given.as_deref(), &mut busy)? {
             awake
         } else {
             // Finished even if the gateway hangs up: half a start helps nobody.
             let (this, workload) = (Arc::clone(self), Arc::clone(&workload));
-            let woken = tokio::spawn(async move { this.wake(&workload).await }).await;
-            woken.map_err(|error| Error::ServerFailed {
+            let given = given.clone();
+            let woken = tokio::spawn(async move { this.wake(&workload, given.as_deref(), busy).await }).await;
+            let (awake, counted) = woken.map_err(|error| Error::ServerFailed {
                 reason: format!("waking it ended early: {error}"),
-            })??
+            })??;
+            busy = counted;
+            awake
         };
-        let answer = awake.server.answer(body, headers, awake.limit, busy).await;
+        let call = Call { headers, limit: awake.limit, busy, given: given.as_deref() };
+        let answer = awake.server.answer(body, call).await;
         workload.touch();
         if matches!((&answer, &*awake.server), (Err(Error::ServerFailed { .. }), Server::Http(_))) {
             // Nothing tells us when an HTTP server ends: look again before the next call.
@@ -181,7 +255,12 @@ impl Workloads {
         answer
     }
 
-    async fn wake(&self, workload: &Workload) -> Result<Awake, Error> {
+    async fn wake(
+        &self,
+        workload: &Workload,
+        given: Option<&Given>,
+        mut busy: Busy,
+    ) -> Result<(Awake, Busy), Error> {
         let mut turn = workload.turn.lock().await;
         if turn.spec.is_none() {
             // We may have been restarted: what a container was made from is on its label.
@@ -191,14 +270,36 @@ impl Workloads {
                 .find_map(|(_, container)| serde_json::from_str(container.labels.get(SPEC_LABEL)?).ok());
             turn.spec = Some(spec.ok_or_else(|| Error::UnknownWorkload { name: workload.name.clone() })?);
         }
-        self.converge(workload, &mut turn, Look::IfNeeded).await?;
-        workload
-            .awake()
+        let subject = turn.spec.as_ref().and_then(|spec| spec.subject.as_ref());
+        if credential::check(subject, given)? == Fit::OtherSpec {
+            // The gateway sends the one it has now.
+            return Err(Error::UnknownWorkload { name: workload.name.clone() });
+        }
+        let converged = self.converge(workload, &mut turn, Look::IfNeeded, given).await;
+        converged.map_err(|error| match given {
+            Some(given) => error.strike(given.secrets()),
+            None => error,
+        })?;
+        let awake = workload.serving(given, &mut busy)?;
+        awake
+            .map(|awake| (awake, busy))
             .ok_or_else(|| Error::ServerFailed { reason: "it ended as soon as it was up".to_owned() })
     }
 
-    /// Removes a workload; no error if there is none.
+    /// Removes a workload, and those of its subjects; no error if there is none.
     pub(crate) async fn delete(&self, name: &WorkloadName) -> Result<(), Error> {
+        let mut names: BTreeSet<WorkloadName> =
+            self.entries().iter().map(|known| known.name.clone()).collect();
+        let found = self.hosts.every_container().await?;
+        names.extend(found.iter().filter_map(|(_, found)| found.labels.get(WORKLOAD_LABEL)?.parse().ok()));
+        names.retain(|other| name.covers(other));
+        for name in names {
+            self.delete_one(&name).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_one(&self, name: &WorkloadName) -> Result<(), Error> {
         let workload = self.entry(name);
         let mut turn = workload.turn.lock().await;
         if let Some(awake) = workload.take_awake() {
@@ -213,10 +314,11 @@ impl Workloads {
                 .labels
                 .get(SPEC_LABEL)
                 .and_then(|json| serde_json::from_str::<WorkloadSpec>(json).ok());
-            let network =
-                label.as_ref().or(spec.as_ref()).and_then(|spec| hardening::network(spec, Wiring::Bridge));
-            if let Some(network) = network {
-                slot.host().remove_network(&network.name).await?;
+            for wiring in [Wiring::Bridge, Wiring::Alone] {
+                let of = label.as_ref().or(spec.as_ref());
+                if let Some(network) = of.and_then(|spec| hardening::network(spec, wiring)) {
+                    slot.host().remove_network(&network.name).await?;
+                }
             }
         }
         drop(turn);
@@ -253,7 +355,7 @@ impl Workloads {
             let turn = tokio::time::timeout(Duration::from_millis(50), workload.turn.lock()).await.ok();
             if let Some(turn) = turn {
                 reason = turn.back_off.reason().map(str::to_owned);
-                let asleep = turn.asleep.as_ref().map(|server| server.greeting().protocol().to_owned());
+                let asleep = turn.asleep.as_ref().map(|awake| awake.server.greeting().protocol().to_owned());
                 protocol = protocol.or(asleep);
             }
         }

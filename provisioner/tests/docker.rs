@@ -236,9 +236,9 @@ async fn adopted_after_a_restart_and_rid_of_duplicates() {
     // A crash between create and start: what is left is started, not made again.
     assert_eq!(third.json("DELETE", &format!("/v1/workloads/{name}"), "").await.0, 204);
     let created = {
-        let spec = serde_json::from_value(spec.clone()).unwrap();
-        let body =
-            provisioner::hardening::container(&name.parse().unwrap(), &spec, spec.digest.as_str(), None);
+        let spec: schemas::provisioner::WorkloadSpec = serde_json::from_value(spec.clone()).unwrap();
+        let image = engine.image(spec.digest.as_str()).await.unwrap().unwrap();
+        let body = provisioner::hardening::container(&name.parse().unwrap(), &spec, &image, None);
         engine.create(&name, &body).await.unwrap()
     };
     let fourth = provisioner(&engine, Settings::default());

@@ -213,7 +213,7 @@ pub async fn settle() {
 
 /// An MCP server of 2026-07-28 on stdio, small enough to be looked through.
 async fn serve(heard: Arc<Mutex<Vec<Value>>>, pipes: Pipes) -> i64 {
-    let Pipes { stdin, mut stdout, stderr: _stderr } = pipes;
+    let Pipes { stdin, mut stdout, stderr: _stderr, .. } = pipes;
     let (say, mut said) = mpsc::unbounded_channel::<Value>();
     tokio::spawn(async move {
         while let Some(message) = said.recv().await {

@@ -211,6 +211,19 @@ pub(crate) fn request(id: u64, method: &str, params: &str) -> String {
     format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":{},\"params\":{params}}}", quote(method))
 }
 
+/// The gateway's own request, with what was added to its `_meta`.
+pub(crate) fn rebuilt(request: &Request<'_>) -> Bytes {
+    let mut params = request.params.clone();
+    params.set("_meta", request.meta.json());
+    format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":{},\"params\":{}}}",
+        request.id,
+        quote(&request.method),
+        params.json()
+    )
+    .into()
+}
+
 /// The severity of a log message (RFC 5424), least first.
 pub(crate) fn severity(level: &str) -> u8 {
     let levels = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];

@@ -17,24 +17,34 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::bridge::envelope;
 use crate::error::Error;
+use crate::secrets::Secrets;
 
 /// Comment lines keep idle streams alive through whatever sits between.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Marks a workload as in use; a workload in use is not put to sleep.
 #[derive(Debug)]
-pub(crate) struct Busy(Arc<AtomicUsize>);
+pub(crate) struct Busy(Vec<Arc<AtomicUsize>>);
 
 impl Busy {
     pub(crate) fn new(count: &Arc<AtomicUsize>) -> Self {
+        let mut busy = Self(Vec::with_capacity(2));
+        busy.also(count);
+        busy
+    }
+
+    /// Counts elsewhere, too.
+    pub(crate) fn also(&mut self, count: &Arc<AtomicUsize>) {
         count.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(count))
+        self.0.push(Arc::clone(count));
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        for count in &self.0 {
+            count.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 }
 
@@ -56,6 +66,8 @@ pub(crate) struct Exchange {
     pub(crate) notices: mpsc::Receiver<Bytes>,
     /// The answer; polled once `notices` has ended.
     pub(crate) answer: BoxFuture<'static, Result<Final, Error>>,
+    /// What must not come back to the caller.
+    pub(crate) secrets: Secrets,
     /// When to give up, and after how long that is.
     pub(crate) deadline: Option<(Instant, Duration)>,
     /// Whatever must live as long as the call.
@@ -74,6 +86,10 @@ impl Exchange {
         }
     }
 
+    fn event(&self, message: Bytes) -> Bytes {
+        event(&self.secrets.strike(message))
+    }
+
     /// Waits for the first thing the server says and answers accordingly.
     pub(crate) async fn respond(mut self) -> Result<Response<Body>, Error> {
         let first = match self.head.take() {
@@ -82,8 +98,9 @@ impl Exchange {
         };
         match first {
             None => {
-                let last = Self::bounded(self.deadline, self.answer).await??;
-                Ok(json(last))
+                let last = Self::bounded(self.deadline, self.answer).await.flatten();
+                let last = last.map_err(|error| error.strike(&self.secrets))?;
+                Ok(json(Final { message: self.secrets.strike(last.message), complete: last.complete }))
             }
             Some(first) => Ok(events(self.stream(first))),
         }
@@ -100,19 +117,19 @@ impl Exchange {
         }
         stream::unfold(State::First(first, self), |state| async {
             let (piece, next) = match state {
-                State::First(message, exchange) => (event(&message), State::Running(exchange)),
+                State::First(message, exchange) => (exchange.event(message), State::Running(exchange)),
                 State::Running(mut exchange) => {
                     let heard =
                         timeout(KEEP_ALIVE, Self::bounded(exchange.deadline, exchange.notices.recv())).await;
                     match heard {
                         Err(_) => (Bytes::from_static(b":\r\n\r\n"), State::Running(exchange)),
-                        Ok(Ok(Some(message))) => (event(&message), State::Running(exchange)),
-                        Ok(Err(error)) => (event(&failure(&exchange.id, &error)), State::Done),
+                        Ok(Ok(Some(message))) => (exchange.event(message), State::Running(exchange)),
+                        Ok(Err(error)) => (exchange.event(failure(&exchange.id, &error)), State::Done),
                         Ok(Ok(None)) => {
                             let last = Self::bounded(exchange.deadline, exchange.answer).await.flatten();
                             let message =
                                 last.map_or_else(|error| failure(&exchange.id, &error), |last| last.message);
-                            (event(&message), State::Done)
+                            (event(&exchange.secrets.strike(message)), State::Done)
                         }
                     }
                 }

@@ -6,9 +6,13 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 
+use crate::secrets::Secrets;
+
 /// Enough for a stack trace or two per restart.
 const KEPT_BYTES: usize = 256 * 1024;
 const LONGEST_LINE: usize = 8 * 1024;
+/// Credentials that are kept out at a time: those of the last accounts that a server was used with.
+const CONCEALED: usize = 64;
 
 /// A ring of text that outlives restarts of the server.
 #[derive(Debug, Default)]
@@ -16,13 +20,21 @@ pub(crate) struct Logs(Mutex<Ring>);
 
 #[derive(Debug, Default)]
 struct Ring {
+    /// What must not be in it; the newest last.
+    secrets: VecDeque<Secrets>,
     lines: VecDeque<String>,
     bytes: usize,
     partial: Vec<u8>,
 }
 
 impl Ring {
+    /// A line without secrets, whole or cut off.
+    fn struck(&self, line: String) -> String {
+        self.secrets.iter().fold(line, |line, secrets| secrets.strike_cut(line))
+    }
+
     fn push(&mut self, line: String) {
+        let line = self.struck(line);
         self.bytes += line.len() + 1;
         self.lines.push_back(line);
         while self.bytes > KEPT_BYTES {
@@ -44,6 +56,17 @@ fn printable(bytes: &[u8]) -> String {
 impl Logs {
     fn ring(&self) -> std::sync::MutexGuard<'_, Ring> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Keeps secrets out from now on.
+    pub(crate) fn conceal(&self, secrets: &Secrets) {
+        let mut ring = self.ring();
+        if !ring.secrets.iter().any(|known| known.is(secrets)) {
+            if ring.secrets.len() >= CONCEALED {
+                ring.secrets.pop_front();
+            }
+            ring.secrets.push_back(secrets.clone());
+        }
     }
 
     /// A piece of stderr.
@@ -78,7 +101,7 @@ impl Logs {
             let _ = writeln!(text, "{line}");
         }
         if !ring.partial.is_empty() {
-            let _ = writeln!(text, "{}", printable(&ring.partial));
+            let _ = writeln!(text, "{}", ring.struck(printable(&ring.partial)));
         }
         text
     }
@@ -87,6 +110,20 @@ impl Logs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_quotes_its_credential_is_not_quoted() {
+        let logs = Logs::default();
+        let secret = schemas::provisioner::SecretText::new("CANARY-0123456789".to_owned());
+        logs.conceal(&Secrets::new(vec![secret]));
+        logs.stderr(&Bytes::from_static(b"token CANARY-01234"));
+        assert!(!logs.text().contains("CANARY"), "{}", logs.text());
+        logs.stderr(&Bytes::from_static(b"56789 is bad\n"));
+        logs.noise(b"CANARY-0123456789");
+        logs.note("CANARY-0123456789");
+        logs.stderr(&Bytes::from(format!("{}CANARY-0123456789\n", "x".repeat(LONGEST_LINE - 8))));
+        assert!(!logs.text().contains("CANARY"), "{}", logs.text());
+    }
 
     #[test]
     fn keeps_the_newest_and_cleans_it() {

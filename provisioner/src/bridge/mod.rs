@@ -29,13 +29,15 @@ use crate::bridge::exchange::{Busy, accepted};
 use crate::bridge::http::HttpServer;
 use crate::bridge::link::End;
 use crate::bridge::stdio::StdioServer;
+use crate::credential::Given;
 use crate::error::Error;
+use crate::secrets::Secrets;
 
 /// A server that is up and has greeted us.
 #[derive(Debug)]
 pub(crate) enum Server {
     Stdio(StdioServer),
-    Http(HttpServer),
+    Http(Box<HttpServer>),
 }
 
 impl Server {
@@ -63,17 +65,33 @@ impl Server {
     }
 
     /// Answers what the gateway sent.
-    pub(crate) async fn answer(
-        &self,
-        body: Bytes,
-        headers: &HeaderMap,
-        limit: Duration,
-        busy: Busy,
-    ) -> Result<Response<Body>, Error> {
-        let Posted::Request(request) = Posted::parse(&body)? else { return Ok(accepted()) };
-        match self {
-            Self::Stdio(server) => server.answer(request, limit, busy).await,
-            Self::Http(server) => server.answer(request, &body, headers, limit, busy).await,
+    pub(crate) async fn answer(&self, body: Bytes, call: Call<'_>) -> Result<Response<Body>, Error> {
+        let Posted::Request(mut request) = Posted::parse(&body)? else { return Ok(accepted()) };
+        for (key, value) in call.given.map(Given::meta).unwrap_or_default() {
+            request.meta.set(key, value.expose().to_owned());
         }
+        match self {
+            Self::Stdio(server) => server.answer(request, call).await,
+            Self::Http(server) => server.answer(request, &body, call).await,
+        }
+    }
+}
+
+/// What a request comes with.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    /// The gateway's headers.
+    pub(crate) headers: &'a HeaderMap,
+    /// How long it may take.
+    pub(crate) limit: Duration,
+    pub(crate) busy: Busy,
+    /// On whose account it is made.
+    pub(crate) given: Option<&'a Given>,
+}
+
+impl Call<'_> {
+    /// What must not come back to the caller.
+    pub(crate) fn secrets(&self) -> Secrets {
+        self.given.map(|given| given.secrets().clone()).unwrap_or_default()
     }
 }

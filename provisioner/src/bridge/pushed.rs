@@ -9,9 +9,10 @@ use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::timeout;
 
+use crate::bridge::Call;
 use crate::bridge::envelope::{self, Envelope, Fields, quote};
 use crate::bridge::events::Events;
-use crate::bridge::exchange::{Busy, Exchange, Final};
+use crate::bridge::exchange::{Exchange, Final};
 use crate::bridge::link::End;
 use crate::bridge::listeners::{Wants, farewell};
 use crate::bridge::target::Target;
@@ -118,7 +119,7 @@ pub(super) async fn listen(
     target: &Arc<Target>,
     id: &str,
     mut wants: Wants,
-    busy: Busy,
+    call: Call<'_>,
 ) -> Result<Exchange, Error> {
     let mut stream = None;
     if wants != Wants::default() {
@@ -170,8 +171,9 @@ pub(super) async fn listen(
                 Some(End::Closed) | None => Ok(Final { message: farewell(&id), complete: false }),
             }
         }),
+        secrets: call.secrets(),
         deadline: None,
-        busy: Some(busy),
+        busy: Some(call.busy),
     })
 }
 

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::bridge::Call;
 use crate::bridge::envelope::{self, LOG_KEY, Request, quote};
 use crate::bridge::era::{self, Era, Greeting, Handshake, Offer};
-use crate::bridge::exchange::{Busy, Exchange, Final, json};
+use crate::bridge::exchange::{Exchange, Final, json};
 use crate::bridge::link::{Asks, End, Link, Reply, Waiting};
 use crate::bridge::listeners::{Listening, Wants, farewell};
 use crate::bridge::translate;
@@ -114,12 +115,7 @@ impl StdioServer {
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(
-        &self,
-        request: Request<'_>,
-        limit: Duration,
-        busy: Busy,
-    ) -> Result<Response<Body>, Error> {
+    pub(crate) async fn answer(&self, request: Request<'_>, call: Call<'_>) -> Result<Response<Body>, Error> {
         if let Greeting::Legacy(handshake) = &self.greeting {
             match request.method.as_ref() {
                 "server/discover" => {
@@ -127,7 +123,7 @@ impl StdioServer {
                     return Ok(json(Final { message, complete: true }));
                 }
                 "subscriptions/listen" => {
-                    return self.listen(&request, handshake, limit, busy).await?.respond().await;
+                    return self.listen(&request, handshake, call).await?.respond().await;
                 }
                 method if translate::is_removed(method) => {
                     let message =
@@ -137,10 +133,11 @@ impl StdioServer {
                 _ => self.set_level(&request, handshake),
             }
         }
-        self.forward(&request, limit, busy)?.respond().await
+        self.forward(&request, call)?.respond().await
     }
 
-    fn forward(&self, request: &Request<'_>, limit: Duration, busy: Busy) -> Result<Exchange, Error> {
+    fn forward(&self, request: &Request<'_>, call: Call<'_>) -> Result<Exchange, Error> {
+        let (limit, secrets) = (call.limit, call.secrets());
         let era = self.greeting.era();
         let shared = self.link.shared();
         let upstream = shared.next_id();
@@ -167,8 +164,9 @@ impl StdioServer {
                 drop(cancel);
                 outcome
             }),
+            secrets,
             deadline: (!lasts).then(|| (Instant::now() + limit, limit)),
-            busy: Some(busy),
+            busy: Some(call.busy),
         })
     }
 
@@ -192,9 +190,9 @@ impl StdioServer {
         &self,
         request: &Request<'_>,
         handshake: &Handshake,
-        limit: Duration,
-        busy: Busy,
+        call: Call<'_>,
     ) -> Result<Exchange, Error> {
+        let (limit, secrets) = (call.limit, call.secrets());
         let mut wants = Wants::parse(request, handshake);
         let (sender, notices) = mpsc::channel::<Bytes>(256);
         let shared = self.link.shared();
@@ -224,8 +222,9 @@ impl StdioServer {
                     Some(End::Closed) | None => Ok(Final { message: farewell(&id), complete: false }),
                 }
             }),
+            secrets,
             deadline: None,
-            busy: Some(busy),
+            busy: Some(call.busy),
         })
     }
 }

@@ -26,19 +26,28 @@ use crate::reach::Endpoint;
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
-/// Where requests go.
-#[derive(Debug)]
-pub(super) struct Target {
+/// Where a server is, and whether it has ended. Clones are the same place.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
     pub(super) uri: Uri,
     pub(super) client: Client<Endpoint, Full<Bytes>>,
+    /// How it ended, once it has.
+    pub(super) end: watch::Sender<Option<End>>,
+}
+
+/// Where requests go, and on whose account: an older server may remember in a session who began it, so that nobody shares
+/// one with an account that is not theirs.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) place: Place,
+    /// Headers of every request.
+    credential: HeaderMap,
     pub(super) next: AtomicU64,
     /// The session of an older server, which may have none.
     pub(super) session: Mutex<Session>,
     /// Held by whoever replaces the session.
     pub(super) shaking: tokio::sync::Mutex<()>,
     pub(super) pushed: Pushed,
-    /// How it ended, once it has.
-    pub(super) end: watch::Sender<Option<End>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -60,20 +69,31 @@ pub(super) fn unreached(error: &hyper_util::client::legacy::Error) -> Error {
 }
 
 impl Target {
+    pub(super) fn new(place: Place, credential: HeaderMap) -> Self {
+        Self {
+            place,
+            credential,
+            next: AtomicU64::new(1),
+            session: Mutex::default(),
+            shaking: tokio::sync::Mutex::default(),
+            pushed: Pushed::default(),
+        }
+    }
+
     pub(super) fn session(&self) -> Session {
         self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// Waits for the end of the container.
     pub(super) async fn ended(&self) -> End {
-        let mut end = self.end.subscribe();
+        let mut end = self.place.end.subscribe();
         let ended = end.wait_for(Option::is_some).await;
         ended.ok().and_then(|end| end.clone()).unwrap_or(End::Closed)
     }
 
     /// Does the work, unless the server ends first.
     pub(super) async fn outlive<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let mut end = self.end.subscribe();
+        let mut end = self.place.end.subscribe();
         tokio::select! {
             outcome = work => match outcome {
                 // A connection that broke is often the first sign of an end: a moment later we know which.
@@ -106,7 +126,7 @@ impl Target {
         let reads = method == Method::GET;
         let mut request = HttpRequest::new(Full::new(body));
         *request.method_mut() = method;
-        *request.uri_mut() = self.uri.clone();
+        *request.uri_mut() = self.place.uri.clone();
         *request.headers_mut() = headers;
         let headers = request.headers_mut();
         if !reads {
@@ -114,7 +134,10 @@ impl Target {
         }
         let accept = if reads { "text/event-stream" } else { "application/json, text/event-stream" };
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        self.client.request(request).await
+        for (name, value) in &self.credential {
+            headers.insert(name.clone(), value.clone());
+        }
+        self.place.client.request(request).await
     }
 
     /// A POST inside the session of an older server.
@@ -146,6 +169,11 @@ impl Target {
         let response = self.post(hello, HeaderMap::new()).await.map_err(|error| unreached(&error))?;
         let status = response.status();
         let session = response.headers().get(SESSION).cloned();
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            let wants = if self.credential.is_empty() { "one" } else { "another" };
+            let reason = format!("the server answered `initialize` with HTTP {status}: it wants {wants}");
+            return Err(Error::WrongCredential { reason });
+        }
         let Reply::Result(result) = sole_reply(response, id).await? else {
             return Err(failed(format!("it answered `initialize` with an error (HTTP {status})")));
         };
@@ -156,6 +184,17 @@ impl Target {
         let ready = Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
         self.post_legacy(ready).await?;
         Ok(handshake)
+    }
+
+    /// Begins a session, unless there is one.
+    pub(super) async fn begin(&self) -> Result<(), Error> {
+        if self.session().protocol.is_none() {
+            let _one_at_a_time = self.shaking.lock().await;
+            if self.session().protocol.is_none() {
+                self.initialize().await?;
+            }
+        }
+        Ok(())
     }
 
     /// Replaces a session that is gone, unless another call did already.

@@ -39,7 +39,12 @@ impl DockerHost for Simulated {
         let id = ImageDigest::parse(reference)
             .ok()
             .filter(|_| !world.missing.iter().any(|gone| gone == reference));
-        Ok(id.map(|id| Image { id, labels: BTreeMap::new() }))
+        Ok(id.map(|id| Image {
+            id,
+            labels: BTreeMap::new(),
+            entrypoint: vec!["/usr/bin/server".to_owned()],
+            command: Vec::new(),
+        }))
     }
 
     async fn import(
@@ -51,7 +56,12 @@ impl DockerHost for Simulated {
         let id = format!("sha256:{}", Sha256Hex::of(format!("{name}{config:?}").as_bytes()));
         let id = ImageDigest::parse(&id).map_err(|error| HostError::Refused { reason: error.to_string() })?;
         self.step("import", |world| {
-            let image = Image { id: id.clone(), labels: config.labels.clone() };
+            let image = Image {
+                id: id.clone(),
+                labels: config.labels.clone(),
+                entrypoint: config.entrypoint.clone(),
+                command: config.command.clone(),
+            };
             world.images.insert(name.as_str().to_owned(), image);
             Ok(id)
         })
@@ -76,9 +86,19 @@ impl DockerHost for Simulated {
         })
     }
 
+    async fn ensure_entry(&self) -> Result<(), HostError> {
+        self.step("entry", |world| {
+            world.entry = true;
+            Ok(())
+        })
+    }
+
     async fn create(&self, name: &str, body: &ContainerBody) -> Result<ContainerId, HostError> {
         let id = ContainerId(format!("c{:04}", self.ids.fetch_add(1, Ordering::Relaxed)));
         self.step("create", |world| {
+            if !body.volumes.is_empty() && !world.entry {
+                return Err(HostError::Missing { what: "volume".to_owned() });
+            }
             if world.containers.values().any(|process| process.name == name) {
                 return Err(HostError::Conflict { reason: format!("the name `{name}` is taken") });
             }

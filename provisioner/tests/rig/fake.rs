@@ -24,7 +24,8 @@ pub(crate) enum Era {
 pub(crate) type Seen = Arc<std::sync::Mutex<Vec<Value>>>;
 
 pub(crate) async fn serve(era: Era, seen: Seen, pipes: Pipes) -> i64 {
-    let Pipes { stdin, mut stdout, mut stderr } = pipes;
+    let Pipes { stdin, mut stdout, mut stderr, given } = pipes;
+    let given = Arc::new(given);
     if era == Era::Dead {
         stderr.write_all(b"cannot start: no such table\n").await.unwrap();
         return 3;
@@ -59,14 +60,15 @@ pub(crate) async fn serve(era: Era, seen: Seen, pipes: Pipes) -> i64 {
         if era == Era::Mute {
             continue;
         }
-        let (say, exit) = (say.clone(), exit.clone());
-        tokio::spawn(async move { answer(era, message, &say, &exit).await });
+        let (say, exit, given) = (say.clone(), exit.clone(), Arc::clone(&given));
+        tokio::spawn(async move { answer(era, message, &given, &say, &exit).await });
     }
 }
 
 async fn answer(
     era: Era,
     message: Value,
+    given: &[(String, String)],
     say: &mpsc::UnboundedSender<String>,
     exit: &mpsc::UnboundedSender<i64>,
 ) {
@@ -105,6 +107,19 @@ async fn answer(
         "resources/read" => fail(-32002, "no such resource"),
         "resources/subscribe" if params["uri"] == "test://refused" => fail(-32602, "no"),
         "resources/subscribe" | "resources/unsubscribe" | "logging/setLevel" => done(json!({})),
+        // The last letters, as a bank prints them: what is whole does not come back.
+        "tools/call" if params["name"] == "given" => {
+            let ends: Vec<String> = given
+                .iter()
+                .map(|(name, value)| {
+                    format!("{name}={}", value.get(value.len().saturating_sub(6)..).unwrap())
+                })
+                .collect();
+            done(json!({"content": [{"type": "text", "text": ends.join(",")}]}));
+        }
+        "tools/call" if params["name"] == "tell" => {
+            done(json!({"content": [{"type": "text", "text": format!("{given:?} {}", params["_meta"])}]}));
+        }
         "tools/call" => tool(era, &params, &tell, &done, exit, say).await,
         "" => {}
         method if !id.is_null() => fail(-32601, &format!("no {method}")),

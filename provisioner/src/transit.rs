@@ -1,0 +1,179 @@
+//! Credentials come sealed (RFC 9180) to a key that lives in this process only. A restart forgets it, and the gateway asks for the
+//! next one; who records traffic today opens nothing of it tomorrow.
+
+use std::sync::{Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hpke::aead::ChaCha20Poly1305;
+use hpke::kdf::HkdfSha256;
+use hpke::kem::X25519HkdfSha256;
+use hpke::{Deserializable as _, Kem, OpModeR, Serializable as _};
+use schemas::ids::{Timestamp, hex};
+use schemas::provisioner::{Delivered, Sealed, TransitKey, transit_info};
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::signature::SharedKey;
+
+/// How long a key opens what was sealed to it.
+const LIFETIME_MS: i64 = 24 * 60 * 60 * 1000;
+/// How long it is handed out: what is sealed to it at the last moment still has as long again.
+const HANDED_OUT_MS: i64 = LIFETIME_MS / 2;
+
+type Kem_ = X25519HkdfSha256;
+type Secret = <Kem_ as Kem>::PrivateKey;
+
+struct Pair {
+    id: String,
+    public: String,
+    secret: Secret,
+    made_at: Timestamp,
+}
+
+/// The keys of this process, newest last.
+#[derive(Default)]
+pub(crate) struct Keys(Mutex<Vec<Pair>>);
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keys(..)")
+    }
+}
+
+impl Pair {
+    fn make(now: Timestamp) -> Result<Self, Error> {
+        let mut seed = Zeroizing::new([0; 32]);
+        let mut id = [0; 8];
+        let drawn = getrandom::fill(&mut *seed).and_then(|()| getrandom::fill(&mut id));
+        drawn
+            .map_err(|error| Error::Malformed { reason: format!("there is no randomness here: {error}") })?;
+        let (secret, public) = Kem_::derive_keypair(&*seed);
+        let public = URL_SAFE_NO_PAD.encode(public.to_bytes());
+        Ok(Self { id: hex(&id), public, secret, made_at: now })
+    }
+}
+
+impl Keys {
+    /// The key to seal to, proven to be ours: the MAC covers the nonce of the request that asked.
+    pub(crate) fn hand_out(
+        &self,
+        shared: &SharedKey,
+        nonce: &str,
+        now: Timestamp,
+    ) -> Result<TransitKey, Error> {
+        let mut pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pairs.retain(|pair| now.0.abs_diff(pair.made_at.0) < LIFETIME_MS.unsigned_abs());
+        let current =
+            pairs.iter().rfind(|pair| now.0.abs_diff(pair.made_at.0) < HANDED_OUT_MS.unsigned_abs());
+        let mut key = if let Some(pair) = current {
+            told(pair)
+        } else {
+            let pair = Pair::make(now)?;
+            let key = told(&pair);
+            pairs.push(pair);
+            key
+        };
+        key.mac = shared.prove(&key.base(nonce));
+        Ok(key)
+    }
+
+    /// Opens what came with a call. `base` is what the call's signature covers, without the credential.
+    pub(crate) fn open(&self, header: &str, base: &str, now: Timestamp) -> Result<Delivered, Error> {
+        let sealed = Sealed::parse(header)
+            .map_err(|_| Error::WrongCredential { reason: "its header has another form".to_owned() })?;
+        let secret = {
+            let pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let pair = pairs.iter().find(|pair| pair.id == sealed.key_id);
+            let pair = pair.filter(|pair| now.0.abs_diff(pair.made_at.0) < LIFETIME_MS.unsigned_abs());
+            pair.map(|pair| pair.secret.clone()).ok_or(Error::UnknownKey)?
+        };
+        let foreign = || Error::WrongCredential { reason: "it was not sealed for this call".to_owned() };
+        let encapsulated =
+            <Kem_ as Kem>::EncappedKey::from_bytes(&sealed.encapsulated).map_err(|_| foreign())?;
+        let plain = hpke::single_shot_open::<ChaCha20Poly1305, HkdfSha256, Kem_>(
+            &OpModeR::Base,
+            &secret,
+            &encapsulated,
+            transit_info(&sealed.key_id).as_bytes(),
+            &sealed.text,
+            base.as_bytes(),
+        )
+        .map_err(|_| foreign())?;
+        let plain = Zeroizing::new(plain);
+        Delivered::from_bytes(&plain).map_err(|error| Error::WrongCredential { reason: error.to_string() })
+    }
+}
+
+fn told(pair: &Pair) -> TransitKey {
+    TransitKey {
+        key_id: pair.id.clone(),
+        public_key: pair.public.clone(),
+        made_at: pair.made_at,
+        expires_at: pair.made_at.plus(LIFETIME_MS),
+        mac: String::new(),
+    }
+}
+
+/// The gateway's side, for tests and for whoever speaks to a provisioner without one.
+///
+/// # Errors
+/// The key is none, or the credential has no form.
+pub fn seal(key: &TransitKey, base: &str, credential: &Delivered) -> Result<Sealed, String> {
+    let public = URL_SAFE_NO_PAD.decode(&key.public_key).map_err(|error| error.to_string())?;
+    let public = <Kem_ as Kem>::PublicKey::from_bytes(&public).map_err(|error| error.to_string())?;
+    let plain = credential.to_bytes().map_err(|error| error.to_string())?;
+    let (encapsulated, text) = hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, Kem_>(
+        &hpke::OpModeS::Base,
+        &public,
+        transit_info(&key.key_id).as_bytes(),
+        &plain,
+        base.as_bytes(),
+        &mut hpke::rand_core::UnwrapErr(getrandom::SysRng),
+    )
+    .map_err(|error| error.to_string())?;
+    Ok(Sealed { key_id: key.key_id.clone(), encapsulated: encapsulated.to_bytes().to_vec(), text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schemas::ids::ConnectionId;
+    use schemas::provisioner::SecretText;
+
+    const AT: Timestamp = Timestamp(1_000_000_000);
+
+    fn credential() -> Delivered {
+        let subject = ConnectionId::mint(Timestamp(1), [7; 10]);
+        Delivered { subject, version: 3, until: None, token: SecretText::new("t".to_owned()), placed: vec![] }
+    }
+
+    #[test]
+    fn it_opens_with_the_call_that_it_was_sealed_for_and_no_other() {
+        let (keys, shared) = (Keys::default(), SharedKey::new([7; 32]));
+        let key = keys.hand_out(&shared, "n", AT).unwrap();
+        let header = seal(&key, "base", &credential()).unwrap().header();
+        assert_eq!(keys.open(&header, "base", AT).unwrap().version, 3);
+        assert!(matches!(keys.open(&header, "other", AT), Err(Error::WrongCredential { .. })));
+        for spoilt in [header.replace("key=", "key=0"), header.replace("v1", "v2"), header.clone() + "A"] {
+            assert!(keys.open(&spoilt, "base", AT).is_err(), "{spoilt}");
+        }
+        assert!(matches!(Keys::default().open(&header, "base", AT), Err(Error::UnknownKey)), "another life");
+        assert_ne!(header, seal(&key, "base", &credential()).unwrap().header(), "never the same twice");
+    }
+
+    #[test]
+    fn keys_overlap_and_end() {
+        let (keys, shared) = (Keys::default(), SharedKey::new([7; 32]));
+        let first = keys.hand_out(&shared, "n", AT).unwrap();
+        let header = seal(&first, "base", &credential()).unwrap().header();
+        let late = AT.plus(HANDED_OUT_MS);
+        assert_eq!(keys.hand_out(&shared, "n", late.plus(-1)).unwrap().key_id, first.key_id);
+        let second = keys.hand_out(&shared, "n", late).unwrap();
+        assert_ne!(second.key_id, first.key_id);
+        assert!(keys.open(&header, "base", AT.plus(LIFETIME_MS - 1)).is_ok());
+        assert!(matches!(keys.open(&header, "base", AT.plus(LIFETIME_MS)), Err(Error::UnknownKey)));
+        assert_eq!(first.mac, shared.prove(&first.base("n")));
+        assert_ne!(first.mac, shared.prove(&first.base("m")), "an answer to another question");
+    }
+}
