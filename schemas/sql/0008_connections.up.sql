@@ -123,6 +123,8 @@ CREATE TABLE connect_flows (
   provider_version INTEGER NOT NULL,
   -- PKCE verifier, nonce, issuer and pinned endpoints, sealed.
   sealed TEXT NOT NULL,
+  -- What somebody came back with, sealed, while they are asked whether they meant this other account.
+  held TEXT,
   created_at INTEGER NOT NULL,
   expires_at INTEGER NOT NULL,
   used_at INTEGER

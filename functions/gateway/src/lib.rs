@@ -10,7 +10,6 @@ pub mod secret;
 
 mod approvals;
 mod audit;
-#[expect(dead_code, reason = "the walk takes it up next")]
 mod broker;
 mod clients;
 pub mod egress;
@@ -164,6 +163,7 @@ impl Gateway {
         store::sessions::forget(platform).await?;
         store::authorizations::forget(platform).await?;
         store::idempotency::forget(platform).await?;
+        broker::tick(self, platform).await?;
         Ok(unknown)
     }
 }

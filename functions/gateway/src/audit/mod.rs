@@ -136,6 +136,18 @@ pub(crate) async fn refuse<P: Platform>(
     Ok(event.id)
 }
 
+/// The line about such a refusal, as a statement for a batch.
+pub(crate) fn refuse_statement<P: Platform>(
+    platform: &P,
+    about: &About,
+    reason: &str,
+) -> Result<crate::platform::Statement, PlatformError> {
+    let mut event = event(platform, about, Phase::Denial, None);
+    event.reason = Some(reason.to_owned());
+    let sealed = event.seal().map_err(|error| PlatformError::Database(error.to_string()))?;
+    Ok(store::audit::insert(&event, sealed, None))
+}
+
 /// Records something that is whole in itself.
 pub(crate) async fn note<P: Platform>(
     platform: &P,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use policies::Permit;
 use schemas::ids::{ConnectionId, OrgId, ProviderId, TeamId, UserId};
 
-use super::{Account, BrokerError, Credential, Sharing};
+use super::{Account, BrokerError, Credential, Sharing, revocation};
 use crate::Gateway;
 use crate::audit::{About, Step};
 use crate::platform::{Batch, Platform, PlatformError};
@@ -102,7 +102,7 @@ pub(crate) async fn share<P: Platform>(
 /// # Errors
 /// The database failed: it is as it was.
 pub(crate) async fn disconnect<P: Platform>(
-    _gateway: &Gateway,
+    gateway: &Gateway,
     platform: &P,
     org: &OrgId,
     id: &ConnectionId,
@@ -115,7 +115,9 @@ pub(crate) async fn disconnect<P: Platform>(
     let [queue, ended] = store::disconnect(org, id, &step.id, now);
     let results = platform.sql(Batch::write(vec![queue, ended, step.line])).await?;
     let ended = crate::store::first(&results, 1).is_some();
-    // TELL
+    if ended {
+        revocation::tell_later(gateway, platform, id);
+    }
     Ok(ended)
 }
 

@@ -15,7 +15,7 @@ pub(crate) mod signing;
 use http::HeaderMap;
 use schemas::audit::Actor;
 use schemas::decision::{AgentFacts, UserFacts};
-use schemas::ids::AgentId;
+use schemas::ids::{AgentId, UserId};
 use schemas::names::OrgName;
 
 use crate::Gateway;
@@ -28,6 +28,7 @@ pub(crate) struct Caller {
     pub(crate) agent_id: AgentId,
     pub(crate) agent: AgentFacts,
     pub(crate) user: Option<UserFacts>,
+    pub(crate) user_id: Option<UserId>,
     pub(crate) scopes: std::collections::BTreeSet<String>,
     /// What proved it, for the audit trail.
     pub(crate) credential: String,
@@ -118,6 +119,7 @@ pub(crate) fn caller(credential: &Credential, known: Option<Known>) -> Result<Ca
                 agent_id: known.agent_id,
                 agent: known.agent,
                 user: known.user,
+                user_id: known.user_id,
                 scopes: scopes.into_iter().collect(),
                 credential: proof,
             })

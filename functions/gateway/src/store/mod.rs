@@ -24,6 +24,7 @@ pub(crate) mod revocations;
 pub(crate) mod sessions;
 pub(crate) mod targets;
 pub(crate) mod tenant_keys;
+pub(crate) mod tickets;
 
 use crate::platform::{PlatformError, Row, Rows};
 

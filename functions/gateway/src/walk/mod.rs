@@ -1,10 +1,12 @@
 //! The one walk of a request: who asks, for what, may they, and the record of it before anything happens.
 
+mod account;
 mod acting;
 mod approval;
 mod foresight;
 mod scope;
 
+pub(crate) use account::{Lack, Recorded, Unrecorded, Using, Whose, Why};
 pub(crate) use acting::acting;
 pub(crate) use approval::{Brought, Prospect, Reply, Round, Settled, ToolCall};
 pub(crate) use scope::Scopes;
@@ -22,7 +24,7 @@ use schemas::names::{OrgName, ToolboxName};
 
 use crate::Gateway;
 use crate::approvals::OBLIGATION;
-use crate::audit::{self, About, Intent};
+use crate::audit::{self, About};
 use crate::identity::{self, Caller, IdentityError};
 use crate::platform::{Platform, PlatformError};
 use crate::store;
@@ -278,22 +280,6 @@ impl<P: Platform> Visit<'_, P> {
             ResourceFacts::Prompt(item)
         } else {
             ResourceFacts::Resource(item)
-        }
-    }
-
-    /// Step 5: the record of what is about to happen, durable before it does; or of the refusal.
-    pub(crate) async fn record(
-        &self,
-        about: &About,
-        decision: Result<Permit, Denial>,
-    ) -> Result<(Intent<P>, Permit), Refusal> {
-        match decision {
-            Ok(permit) => {
-                let limit = self.gateway.settings.call_limit;
-                let intent = Intent::write(self.platform, about, &permit, limit).await?;
-                Ok((intent, permit))
-            }
-            Err(denial) => Err(self.deny(about, &denial).await?),
         }
     }
 

@@ -15,6 +15,8 @@ use crate::walk::Reply;
 
 /// The key of our own question about an approval. What a client answers to it is for us, and never reaches a server.
 pub(super) const APPROVAL: &str = "ambit_approval";
+/// The key of our own question about an account.
+pub(super) const CONNECT: &str = "ambit_connect";
 
 /// A page that a person has to see.
 #[derive(Debug, Clone)]
@@ -104,23 +106,23 @@ pub(super) fn respond<S>(message: String) -> Response<Body<S>> {
     answer(StatusCode::OK, message)
 }
 
-/// Takes what the client answered to our own question out of the parameters.
-pub(super) fn take_reply(params: &mut Object<'_>) -> Reply {
-    let Some(mut responses) = params.object("inputResponses") else { return Reply::Open };
-    let action = responses.object(APPROVAL).and_then(|response| response.text("action").map(String::from));
-    if !responses.remove(APPROVAL) {
-        return Reply::Open;
+/// Takes what the client answered to a question of our own out of the parameters; nothing if it answered none.
+pub(super) fn take_reply(params: &mut Object<'_>, question: &str) -> Option<Reply> {
+    let mut responses = params.object("inputResponses")?;
+    let action = responses.object(question).and_then(|response| response.text("action").map(String::from));
+    if !responses.remove(question) {
+        return None;
     }
     let rest = (!responses.is_empty()).then(|| responses.to_raw());
     match rest {
         Some(rest) => params.set("inputResponses", rest),
         None => drop(params.remove("inputResponses")),
     }
-    match action.as_deref() {
+    Some(match action.as_deref() {
         Some("decline") => Reply::Declined,
         Some("cancel") => Reply::Cancelled,
         _ => Reply::Open,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -131,14 +133,15 @@ mod tests {
     fn our_own_answers_stay_here() {
         let text = r#"{"inputResponses":{"ambit_approval":{"action":"decline"},"name":{"action":"accept"}},"name":"x"}"#;
         let mut params = Object::parse(text).unwrap();
-        assert_eq!(take_reply(&mut params), Reply::Declined);
+        assert_eq!(take_reply(&mut params, CONNECT), None);
+        assert_eq!(take_reply(&mut params, APPROVAL), Some(Reply::Declined));
         let mut out = String::new();
         params.write(&mut out);
         assert_eq!(out, r#"{"inputResponses":{"name":{"action":"accept"}},"name":"x"}"#);
 
         let mut params =
             Object::parse(r#"{"inputResponses":{"ambit_approval":{"action":"accept"}}}"#).unwrap();
-        assert_eq!(take_reply(&mut params), Reply::Open);
+        assert_eq!(take_reply(&mut params, APPROVAL), Some(Reply::Open));
         assert!(!params.has("inputResponses"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::Response;
+use http::{Response, StatusCode};
 use policies::Permit;
 use schemas::audit::Ended;
 use schemas::decision::Action;
@@ -10,18 +10,20 @@ use schemas::ids::ApprovalId;
 
 use super::answer::{Relay, relay};
 use super::asking::{self, Client, Link, respond};
+use super::connecting::{Seeking, Step};
 use super::error::{INTERNAL, INVALID_PARAMS, RpcError};
 use super::message::{Call, check_mirrored, shorten};
 use super::{Context, Failure, ahead, outbound, state};
-use crate::audit::Intent;
+use crate::audit::About;
 use crate::body::Body;
+use crate::broker::BrokerError;
 use crate::json::{Object, raw};
 use crate::platform::Platform;
 use crate::protocol::Era;
 use crate::toolboxes::Discovered;
-use crate::toolboxes::{Server, names};
-use crate::upstream;
-use crate::walk::{Brought, Prospect, Round, Settled, ToolCall, Visit};
+use crate::toolboxes::{Place, Server, names};
+use crate::upstream::{self, Message, UpstreamError};
+use crate::walk::{Brought, Prospect, Recorded, Reply, Round, Settled, ToolCall, Visit};
 
 /// Calls a tool.
 pub(super) async fn tool<P: Platform>(
@@ -29,21 +31,38 @@ pub(super) async fn tool<P: Platform>(
     call: Call<'_>,
 ) -> Result<Response<Body<P::Stream>>, Failure> {
     let public = parameter(&call, "name")?;
-    let (visit, server, tool) = ahead::tool(context, &public).await?;
+    let (visit, mut server, tool) = ahead::tool(context, &public).await?;
     let arguments = call.params.get("arguments");
     let decision = visit.decide_tool(&server, &tool, arguments, None)?;
     let about = visit.about(call.method.as_str(), Some(&server), Some(&public), arguments);
     let prospect = visit.prospect(decision, &server, &tool, arguments)?;
     let mut params = call.params.clone();
-    let reply = asking::take_reply(&mut params);
+    let reply = asking::take_reply(&mut params, asking::APPROVAL).unwrap_or(Reply::Open);
+    let connect_reply = asking::take_reply(&mut params, asking::CONNECT);
     params.put("name", &tool.name);
     let state::Opened { binding, brought } = match &prospect {
         // A caller who may not call the tool must not learn of its schema either.
         Prospect::Denied(_) => state::Opened::default(),
         Prospect::Permitted(_) | Prospect::Approvable(_) => {
             check_mirrored(&call, &tool.mirrored)?;
-            state::open(&visit, &call, &server, &mut params)?
+            state::open(&visit, &call, &server, &mut params, &about).await?
         }
+    };
+    if let Prospect::Denied(denial) = prospect {
+        return Err(visit.deny(&about, &denial).await?.into());
+    }
+    // Before anybody is asked to approve: a word that is given is used up by one try.
+    let seeking = Seeking {
+        visit: &visit,
+        call: &call,
+        params: &params,
+        about: &about,
+        tool: Some(&tool),
+        binding: &binding,
+    };
+    let using = match seeking.seek(&mut server, connect_reply).await? {
+        Step::Go(using) => using,
+        Step::Answer(answer) => return Ok(answer),
     };
     let (permit, round) = match prospect {
         Prospect::Permitted(permit) => (permit, None),
@@ -63,8 +82,21 @@ pub(super) async fn tool<P: Platform>(
             }
         }
     };
-    let (intent, permit) = visit.record(&about, Ok(permit)).await?;
-    Forward { visit: &visit, server: &server, intent, permit, binding, round }
+    let recorded = match visit.record_with(&about, &permit, &server, using).await {
+        Ok(recorded) => recorded,
+        Err(unrecorded) => {
+            let seeking = Seeking {
+                visit: &visit,
+                call: &call,
+                params: &params,
+                about: &about,
+                tool: Some(&tool),
+                binding: &binding,
+            };
+            return seeking.unrecorded(&server, unrecorded).await;
+        }
+    };
+    Forward { visit: &visit, server: &server, about: &about, recorded, permit, binding, round }
         .send(call, params, Some(tool.name.clone()))
         .await
 }
@@ -97,17 +129,29 @@ pub(super) async fn item<P: Platform>(
     action: Action,
 ) -> Result<Response<Body<P::Stream>>, Failure> {
     let asked = parameter(&call, key)?;
-    let (visit, server, name) = ahead::item(context, call.method, action, &asked).await?;
+    let (visit, mut server, name) = ahead::item(context, call.method, action, &asked).await?;
     let arguments = call.params.get("arguments");
     let decision = visit.decide_item(action, &server, &name, arguments)?;
     let about = visit.about(call.method.as_str(), Some(&server), Some(&asked), arguments);
     let mut params = call.params.clone();
+    let reply = asking::take_reply(&mut params, asking::CONNECT);
     params.put(key, &name);
-    let opened =
-        if decision.is_ok() { Some(state::open(&visit, &call, &server, &mut params)?) } else { None };
-    let (intent, permit) = visit.record(&about, decision).await?;
-    let binding = opened.unwrap_or_default().binding;
-    Forward { visit: &visit, server: &server, intent, permit, binding, round: None }
+    let permit = match decision {
+        Ok(permit) => permit,
+        Err(denial) => return Err(visit.deny(&about, &denial).await?.into()),
+    };
+    let binding = state::open(&visit, &call, &server, &mut params, &about).await?.binding;
+    let seeking =
+        Seeking { visit: &visit, call: &call, params: &params, about: &about, tool: None, binding: &binding };
+    let using = match seeking.seek(&mut server, reply).await? {
+        Step::Go(using) => using,
+        Step::Answer(answer) => return Ok(answer),
+    };
+    let recorded = match visit.record_with(&about, &permit, &server, using).await {
+        Ok(recorded) => recorded,
+        Err(unrecorded) => return seeking.unrecorded(&server, unrecorded).await,
+    };
+    Forward { visit: &visit, server: &server, about: &about, recorded, permit, binding, round: None }
         .send(call, params, Some(name))
         .await
 }
@@ -184,7 +228,8 @@ pub(super) fn parameter(call: &Call<'_>, key: &str) -> Result<String, RpcError> 
 struct Forward<'v, 'g, P: Platform> {
     visit: &'v Visit<'g, P>,
     server: &'v Server,
-    intent: Intent<P>,
+    about: &'v About,
+    recorded: Recorded<P>,
     permit: Permit,
     binding: Vec<u8>,
     round: Option<Round>,
@@ -198,24 +243,67 @@ impl<P: Platform> Forward<'_, '_, P> {
         params: Object<'_>,
         name: Option<String>,
     ) -> Result<Response<Body<P::Stream>>, Failure> {
-        let Self { visit, server, intent, permit: _used, binding, round } = self;
+        let Self { visit, server, about, mut recorded, permit: _used, binding, round } = self;
         let message = outbound::message(&call, params, name);
-        let sent =
-            upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, server, &message, None)
-                .await;
-        let Some(conclusion) = intent.conclusion() else {
+        let sent = deliver(visit, server, about, &mut recorded, &message).await;
+        let Some(conclusion) = recorded.intent.conclusion() else {
             return Err(Failure::Rpc(RpcError::new(INTERNAL, "the call was already over")));
         };
         match sent {
             Ok(response) => relay(Relay::new(visit, server, &call, binding, round, conclusion), response)
                 .await
                 .map_err(Failure::Upstream),
-            Err(error) => {
+            Err(undelivered) => {
                 conclusion.end(Ended::Failed);
-                Err(error.into())
+                match undelivered {
+                    Undelivered::Upstream(error) => Err(error.into()),
+                    Undelivered::Account(error) => {
+                        error.fault().log(&error.to_string());
+                        Ok(respond(Client::of(&call).tell(&error.told())))
+                    }
+                }
             }
         }
     }
+}
+
+/// Why a server gave no answer.
+enum Undelivered {
+    Upstream(UpstreamError),
+    Account(BrokerError),
+}
+
+/// Sends a message. A server at an address that does not take the account's credential is asked once more, with a renewed one; if it does
+/// not take that either, the account is over until its owner connects it again.
+async fn deliver<P: Platform>(
+    visit: &Visit<'_, P>,
+    server: &Server,
+    about: &About,
+    recorded: &mut Recorded<P>,
+    message: &Message,
+) -> Result<Response<P::Stream>, Undelivered> {
+    let Visit { gateway, platform, toolbox, .. } = visit;
+    let (intent, delivery) = (&recorded.intent, recorded.delivery.as_ref());
+    let send = upstream::send(gateway, *platform, intent, toolbox, server, message, delivery);
+    let response = send.await.map_err(Undelivered::Upstream)?;
+    let refused = |response: &Response<P::Stream>| {
+        response.status() == StatusCode::UNAUTHORIZED && matches!(server.place, Place::Remote(_))
+    };
+    if recorded.using.is_none() || !refused(&response) {
+        return Ok(response);
+    }
+    drop(response);
+    let delivery = visit.replace(about, recorded, server).await.map_err(Undelivered::Account)?;
+    let intent = &recorded.intent;
+    let send = upstream::send(gateway, *platform, intent, toolbox, server, message, Some(&delivery));
+    let response = send.await.map_err(Undelivered::Upstream)?;
+    if let (true, Some(using)) = (refused(&response), &recorded.using) {
+        let reason = format!("`{}` does not take it", server.name);
+        let ended = visit.give_up(about, using, &reason).await;
+        ended.map_err(|error| Undelivered::Account(error.into()))?;
+        return Err(Undelivered::Account(BrokerError::Ended(reason)));
+    }
+    Ok(response)
 }
 
 #[cfg(test)]

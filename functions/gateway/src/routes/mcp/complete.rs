@@ -14,6 +14,7 @@ use crate::json::Object;
 use crate::platform::Platform;
 use crate::store::targets;
 use crate::upstream;
+use crate::walk::Recorded;
 
 pub(super) async fn complete<P: Platform>(
     context: &Context<'_, P>,
@@ -45,15 +46,32 @@ pub(super) async fn complete<P: Platform>(
     };
     let decision = visit.decide_item(action, server, &name, None)?;
     let about = visit.about(call.method.as_str(), Some(server), Some(&asked), None);
-    let (intent, _permit) = visit.record(&about, decision).await?;
+    let permit = match decision {
+        Ok(permit) => permit,
+        Err(denial) => return Err(visit.deny(&about, &denial).await?.into()),
+    };
+    let limit = visit.gateway.settings.call_limit;
+    let recorded = visit.record_quietly(&about, &permit, server, limit).await?;
+    let Some(Recorded { intent, delivery, .. }) = recorded else {
+        let why = "this is completed on an account that is not connected: use it first";
+        return Err(RpcError::new(INTERNAL, why).into());
+    };
 
     let mut reference = reference;
     reference.put(key, &name);
     let mut params = call.params.clone();
     params.set("ref", reference.to_raw());
     let message = outbound::message(&call, params, None);
-    let sent =
-        upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, server, &message, None).await;
+    let sent = upstream::send(
+        visit.gateway,
+        visit.platform,
+        &intent,
+        &visit.toolbox,
+        server,
+        &message,
+        delivery.as_ref(),
+    )
+    .await;
     let Some(conclusion) = intent.conclusion() else {
         return Err(RpcError::new(INTERNAL, "the call was already over").into());
     };

@@ -12,7 +12,6 @@ use serde_json::value::RawValue;
 use super::message::Call;
 use super::paging::{caching, open_cursor, seal_cursor};
 use super::{Context, Failure, outbound};
-use crate::audit::Intent;
 use crate::json::{Object, push_text};
 use crate::platform::Platform;
 use crate::store::targets;
@@ -20,7 +19,7 @@ use crate::toolboxes::Discovered;
 use crate::toolboxes::{Server, names};
 use crate::upstream::read_message;
 use crate::upstream::{self, UpstreamError};
-use crate::walk::Visit;
+use crate::walk::{Recorded, Visit};
 
 /// How long clients may keep a list, and one that lacks a server, in milliseconds.
 const TTL_MS: u64 = 60_000;
@@ -148,20 +147,31 @@ async fn page<P: Platform>(
     let decision = visit.decide_item(kind.action, server, "", None)?;
     let about = visit.about(call.method.as_str(), Some(server), None, None);
     let Ok(permit) = decision else { return Ok(None) };
-    let intent = Intent::write(visit.platform, &about, &permit, visit.gateway.settings.call_limit).await?;
+    let Some(Recorded { intent, delivery, .. }) =
+        visit.record_quietly(&about, &permit, server, visit.gateway.settings.call_limit).await?
+    else {
+        return Ok(None);
+    };
 
     let mut params = Object::default();
     if let Some(cursor) = cursor {
         params.put("cursor", cursor);
     }
     let message = outbound::own(call.method, &call.id, call, params);
-    let answer =
-        match upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, server, &message, None)
-            .await
-        {
-            Ok(response) => read_message(visit.gateway, visit.platform, server, response).await,
-            Err(error) => Err(error),
-        };
+    let answer = match upstream::send(
+        visit.gateway,
+        visit.platform,
+        &intent,
+        &visit.toolbox,
+        server,
+        &message,
+        delivery.as_ref(),
+    )
+    .await
+    {
+        Ok(response) => read_message(visit.gateway, visit.platform, server, response).await,
+        Err(error) => Err(error),
+    };
     let page = answer.and_then(|text| read_page(server, kind, &text));
     if let Some(mut conclusion) = intent.conclusion() {
         match &page {

@@ -16,7 +16,7 @@ use super::call::owner;
 use super::error::{INVALID_PARAMS, RpcError};
 use super::message::Call;
 use super::{Context, Failure, event_stream, outbound};
-use crate::audit::{Conclusion, Intent};
+use crate::audit::Conclusion;
 use crate::body::Body;
 use crate::json::Object;
 use crate::platform::{Platform, PlatformError};
@@ -25,7 +25,7 @@ use crate::toolboxes::Discovered;
 use crate::toolboxes::Server;
 use crate::upstream;
 use crate::upstream::events::{Decoder, event, keep_alive};
-use crate::walk::Visit;
+use crate::walk::{Recorded, Visit};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// A notification is small, in bytes.
@@ -144,13 +144,22 @@ async fn open<P: Platform>(
 ) -> Result<Option<(Source, Conclusion<P>)>, Failure> {
     let Ok(permit) = visit.decide_item(Action::ListResource, ear.server, "", None)? else { return Ok(None) };
     let about = visit.about(call.method.as_str(), Some(ear.server), None, None);
-    let intent = Intent::write(visit.platform, &about, &permit, visit.gateway.settings.listen_limit).await?;
+    let limit = visit.gateway.settings.listen_limit;
+    let recorded = visit.record_quietly(&about, &permit, ear.server, limit).await?;
+    let Some(Recorded { intent, delivery, .. }) = recorded else { return Ok(None) };
     let mut params = Object::default();
     params.put("notifications", &ear.filter);
     let message = outbound::own(call.method, &call.id, call, params);
-    let sent =
-        upstream::send(visit.gateway, visit.platform, &intent, &visit.toolbox, ear.server, &message, None)
-            .await;
+    let sent = upstream::send(
+        visit.gateway,
+        visit.platform,
+        &intent,
+        &visit.toolbox,
+        ear.server,
+        &message,
+        delivery.as_ref(),
+    )
+    .await;
     let Some(conclusion) = intent.conclusion() else { return Ok(None) };
     match sent {
         Ok(response) if upstream::is_event_stream(&response) => {

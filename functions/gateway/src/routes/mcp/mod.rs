@@ -7,6 +7,7 @@ mod batch;
 mod call;
 mod challenge;
 mod complete;
+mod connecting;
 mod discover;
 mod error;
 mod items;

@@ -1,8 +1,10 @@
 //! `requestState`: what a server wants to have back with the input it asked for, sealed while the client carries it (MCP 2026-07-28,
 //! multi-round-trip requests).
 
+use super::Failure;
 use super::error::{INVALID_PARAMS, RpcError};
 use super::message::Call;
+use crate::audit::{self, About};
 use crate::platform::Platform;
 use crate::toolboxes::Server;
 use crate::vault::{Purpose, Vault};
@@ -58,8 +60,26 @@ pub(super) fn refuse() -> RpcError {
     )
 }
 
-/// Replaces the caller's sealed `requestState` by the server's own, if there is one.
-pub(super) fn open<P: Platform>(
+/// Replaces the caller's sealed `requestState` by the server's own, if there is one. A state that is not good is on record: somebody
+/// tampers with it, or brings one that is somebody else's.
+pub(super) async fn open<P: Platform>(
+    visit: &Visit<'_, P>,
+    call: &Call<'_>,
+    server: &Server,
+    params: &mut crate::json::Object<'_>,
+    about: &About,
+) -> Result<Opened, Failure> {
+    match read(visit, call, server, params) {
+        Ok(opened) => Ok(opened),
+        Err(error) => {
+            let reason = "a `requestState` was brought that was not issued for this call, or has expired";
+            audit::refuse(visit.platform, about, reason).await?;
+            Err(error.into())
+        }
+    }
+}
+
+fn read<P: Platform>(
     visit: &Visit<'_, P>,
     call: &Call<'_>,
     server: &Server,
