@@ -1,5 +1,6 @@
 //! What the tests stand on: the gateway on each of its hosts, a provisioner on real Docker, and clients that are not ours.
 
+pub mod acting;
 pub mod browser;
 pub mod changing;
 pub mod daemon;

@@ -9,7 +9,9 @@ use super::{BrokerError, Credential};
 use crate::Gateway;
 use crate::audit::{self, About};
 use crate::platform::{Batch, Platform, PlatformError};
+use crate::store::connections;
 use crate::store::revocations::{self as store, Revocation};
+use crate::upstream::end_subject;
 use crate::vault::Place;
 
 /// How long after a failure it is tried again, in milliseconds; it doubles with each.
@@ -25,7 +27,21 @@ pub(super) fn tell_later<P: Platform>(gateway: &Gateway, platform: &P, id: &Conn
         if let Err(error) = tell(&gateway, &host, Some(&id)).await {
             tracing::warn!(connection = %id, %error, "a provider was not told; it is tried again");
         }
+        end_processes(&gateway, &host, &id).await;
     }));
+}
+
+/// Ends the processes that hold its credential.
+async fn end_processes<P: Platform>(gateway: &Gateway, platform: &P, id: &ConnectionId) {
+    let processes = match connections::processes(platform, id).await {
+        Ok(processes) => processes,
+        Err(error) => return tracing::warn!(connection = %id, %error, "its processes are not known"),
+    };
+    for (org, toolbox, server) in &processes {
+        if let Err(reason) = end_subject(gateway, platform, (org, toolbox, server), id).await {
+            tracing::warn!(connection = %id, %server, reason, "its process was not ended; it ends when it has been idle");
+        }
+    }
 }
 
 /// Tells what is due, or about one connection.

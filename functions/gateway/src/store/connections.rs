@@ -2,6 +2,7 @@
 
 use schemas::audit::{AuditEvent, Sealed};
 use schemas::ids::{ConnectionId, EventId, OrgId, ProviderId, TeamId, Timestamp, UserId};
+use schemas::names::{OrgName, ServerName, ToolboxName, UserName};
 
 use crate::broker::{Account, Sharing};
 use crate::platform::{Batch, Platform, PlatformError, Row, Statement, Value};
@@ -83,6 +84,23 @@ pub(crate) async fn personal(
          WHERE c.owner_id = ?1 AND c.provider_id = ?2 AND c.sharing = 'personal' AND c.status <> 'disconnected'"
     );
     one(platform, Statement::new(SQL, [owner.as_str().into(), provider.as_str().into()])).await
+}
+
+/// The same, of whoever has that name.
+pub(crate) async fn of_person(
+    platform: &impl Platform,
+    org: &OrgId,
+    name: &UserName,
+    provider: &ProviderId,
+) -> Result<Option<Account>, PlatformError> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        account!(),
+        " FROM connections c JOIN users u ON u.id = c.owner_id \
+         WHERE u.org_id = ?1 AND u.name = ?2 AND c.provider_id = ?3 AND c.sharing = 'personal' AND c.status <> 'disconnected'"
+    );
+    one(platform, Statement::new(SQL, [org.as_str().into(), name.as_str().into(), provider.as_str().into()]))
+        .await
 }
 
 async fn one(platform: &impl Platform, statement: Statement) -> Result<Option<Account>, PlatformError> {
@@ -369,4 +387,20 @@ pub(crate) fn disconnect(org: &OrgId, id: &ConnectionId, event: &EventId, now: T
         [org.as_str().into(), id.as_str().into(), now.0.into(), event.as_str().into()],
     );
     [queue, ended]
+}
+
+/// Where servers run that get the credential of an account when they start: a process of its own for each.
+pub(crate) async fn processes(
+    platform: &impl Platform,
+    id: &ConnectionId,
+) -> Result<Vec<(OrgName, ToolboxName, ServerName)>, PlatformError> {
+    let statement = Statement::new(
+        "SELECT o.name, t.name, s.name FROM connections c JOIN servers s ON s.provider_id = c.provider_id \
+         JOIN toolbox_servers ts ON ts.server_id = s.id JOIN toolboxes t ON t.id = ts.toolbox_id JOIN orgs o ON o.id = s.org_id \
+         WHERE c.id = ?1 AND s.workload IS NOT NULL \
+         AND EXISTS (SELECT 1 FROM json_each(s.injection) j WHERE j.value ->> 'in' IN ('env', 'file'))",
+        [id.as_str().into()],
+    );
+    let results = platform.sql(Batch::read([statement])).await?;
+    results.iter().flatten().map(|row| Ok((row.parse(0)?, row.parse(1)?, row.parse(2)?))).collect()
 }

@@ -168,7 +168,14 @@ fn content_type<S>(response: &Response<S>) -> Option<&str> {
 pub(crate) fn refused_by(server: &Server, status: StatusCode) -> UpstreamError {
     UpstreamError::Failed {
         server: server.name.to_string(),
-        reason: format!("it answered with status {}", status.as_u16()),
+        reason: match status {
+            StatusCode::UNAUTHORIZED => {
+                "it answered with status 401: it wants an account; say at which provider with the server's \
+                 `account`, and connect yours there before you look at it with your own key"
+                    .to_owned()
+            }
+            status => format!("it answered with status {}", status.as_u16()),
+        },
     }
 }
 

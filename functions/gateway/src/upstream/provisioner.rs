@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hmac::{KeyInit as _, Mac as _};
 use http::{HeaderValue, Request, Response, StatusCode};
 use schemas::ids::{ConnectionId, Sha256Hex};
-use schemas::names::WorkloadName;
+use schemas::names::{OrgName, ServerName, ToolboxName, WorkloadName};
 use schemas::provisioner::{
     CREDENTIAL_HEADER, Problem, ProblemKind, SIGNATURE_HEADER, Subject, TransitKey, WorkloadSpec,
     signature_base, signature_base_with_credential,
@@ -113,26 +113,29 @@ async fn transit_key<P: Platform>(
     Ok(gateway.transit_keys.keep(key))
 }
 
-/// Ends the processes that hold a connection's credential, in every toolbox that has the server. Best effort: without it they end
-/// when nobody has used them for a while, and nobody else's call ever reaches them.
+/// Ends the process that a server runs for one account. Best effort: without it, it ends when nobody has used it for a while, and nobody
+/// else's call ever reaches it.
+///
+/// # Errors
+/// The provisioner was not heard, or could not.
 pub(crate) async fn end_subject<P: Platform>(
     gateway: &Gateway,
     platform: &P,
-    toolbox: &Toolbox,
-    server: &Server,
+    (org, toolbox, server): (&OrgName, &ToolboxName, &ServerName),
     connection: &ConnectionId,
-) -> Result<(), UpstreamError> {
-    let failed =
-        |reason: String| UpstreamError::Provisioner { server: server.name.to_string(), reason, log: None };
-    let name = name_of(toolbox, server, None)
-        .and_then(|name| name.for_subject(connection).map_err(|error| error.to_string()))
-        .map_err(failed)?;
-    let request = Request::delete(format!("{}/v1/workloads/{name}", base(gateway, server)?))
+) -> Result<(), String> {
+    let Some(base) = gateway.settings.provisioner_url.as_deref() else { return Ok(()) };
+    let name = WorkloadName::of(org, toolbox, server).and_then(|name| name.for_subject(connection));
+    let name = name.map_err(|error| error.to_string())?;
+    let request = Request::delete(format!("{base}/v1/workloads/{name}"))
         .body(Bytes::new())
-        .map_err(|error| failed(error.to_string()))?;
-    let request = sign(gateway, platform, request, None).map_err(|reason| failed(reason.to_owned()))?.0;
-    let answer = platform.send(request).await.map_err(|error| unreachable(server, &error))?;
-    problem_or(server, problem(platform, answer).await).map(drop)
+        .map_err(|error| error.to_string())?;
+    let (request, _) = sign(gateway, platform, request, None)?;
+    let answer = platform.send(request).await.map_err(|error| error.to_string())?;
+    match problem(platform, answer).await.map_err(|error| error.to_string())? {
+        Ok(_) => Ok(()),
+        Err(problem) => Err(in_full(problem)),
+    }
 }
 
 fn problem_or<S>(

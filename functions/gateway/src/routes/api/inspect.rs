@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use schemas::audit::{Ended, Subject};
-use schemas::decision::Action;
 use schemas::inventory::ToolDefinition;
 use schemas::names::{ServerName, ToolName, ToolboxName};
 use serde_json::{Map, Value, json};
@@ -10,14 +9,14 @@ use serde_json::{Map, Value, json};
 use super::problem::ApiError;
 use super::servers::find as find_server;
 use super::tools::all as listed;
-use super::{Desk, policy, read};
+use super::{Desk, own_account, policy, read};
 use crate::audit::Intent;
 use crate::platform::Platform;
 use crate::store::{admin, targets};
 use crate::toolboxes::Discovered;
 use crate::toolboxes::{Flags, Server, Toolbox, definition, names};
 use crate::upstream::read_message;
-use crate::upstream::{self, Message, UpstreamError};
+use crate::upstream::{self, Delivery, Message, UpstreamError};
 
 /// Pages of a list that are followed before we say that it has no end.
 const PAGES: usize = 200;
@@ -56,9 +55,8 @@ pub(super) async fn inspect<P: Platform>(
     let subject =
         Subject { toolbox: Some(toolbox.name.clone()), server: Some(server.name.clone()), name: None };
     let about = desk.about("server.inspect", Some(subject));
-    let permit = desk.permit.as_ref().ok_or(ApiError::Forbidden(Action::ApproveTool))?;
-    let intent = Intent::write(desk.platform, &about, permit, desk.gateway.settings.call_limit).await?;
-    let look = Look { desk, toolbox: &toolbox, server: &server, intent: &intent };
+    let (intent, delivery) = own_account::look(desk, &server, &about).await?;
+    let look = Look { desk, toolbox: &toolbox, server: &server, intent: &intent, delivery };
     let seen = look.all().await;
     if let Some(conclusion) = intent.conclusion() {
         conclusion.end(if seen.is_ok() { Ended::Answered } else { Ended::Failed });
@@ -156,6 +154,8 @@ struct Look<'a, P: Platform> {
     toolbox: &'a Toolbox,
     server: &'a Server,
     intent: &'a Intent<P>,
+    /// On whose account, if the server acts on any and whoever looks has one.
+    delivery: Option<Delivery>,
 }
 
 impl<P: Platform> Look<'_, P> {
@@ -238,7 +238,7 @@ impl<P: Platform> Look<'_, P> {
             self.toolbox,
             self.server,
             &message,
-            None,
+            self.delivery.as_ref(),
         )
         .await?;
         let text = read_message(self.desk.gateway, self.desk.platform, self.server, response).await?;

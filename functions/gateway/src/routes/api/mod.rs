@@ -17,6 +17,7 @@ mod inventory;
 mod issuers;
 mod keys;
 mod orgs;
+mod own_account;
 mod policy;
 mod problem;
 mod query;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::answer;
 use crate::Gateway;
 use crate::body::{Body, Unread};
+use crate::broker::BrokerError;
 use crate::error::Fault;
 use crate::identity::IdentityError;
 use crate::limits::TooOften;
@@ -60,6 +61,18 @@ pub(super) enum ApiError {
 impl From<schemas::ParseError> for ApiError {
     fn from(error: schemas::ParseError) -> Self {
         Self::Malformed(error.to_string())
+    }
+}
+
+impl From<BrokerError> for ApiError {
+    fn from(error: BrokerError) -> Self {
+        match error {
+            BrokerError::Platform(error) => Self::Platform(error),
+            error => {
+                error.fault().log(&error.to_string());
+                Self::Refused { message: error.told(), details: json!([]) }
+            }
+        }
     }
 }
 
