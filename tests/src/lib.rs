@@ -16,6 +16,7 @@ pub mod memory;
 pub mod node;
 pub mod oauth;
 pub mod operator;
+pub mod people;
 pub mod programs;
 pub mod provider;
 pub mod stack;
