@@ -3,6 +3,7 @@
 mod account;
 pub(crate) mod api;
 mod approve;
+mod connect;
 mod console;
 pub(crate) mod mcp;
 mod metadata;
@@ -49,6 +50,10 @@ pub(crate) async fn route<P: Platform>(
         },
         (&Method::GET | &Method::POST, ["account", rest @ ..]) => match whole(platform, head, body).await {
             Ok(request) => account::serve(gateway, platform, &request, rest).await,
+            Err(refused) => refused,
+        },
+        (&Method::GET | &Method::POST, ["connect", rest @ ..]) => match whole(platform, head, body).await {
+            Ok(request) => connect::serve(gateway, platform, &request, rest).await,
             Err(refused) => refused,
         },
         (_, path) if let Some(endpoint) = oauth_server::Endpoint::at(path) => {

@@ -1,5 +1,6 @@
 //! SQL text and row mapping, one file per aggregate: the only place with SQL. Every function is one round trip.
 
+pub(crate) mod accounts;
 pub(crate) mod admin;
 pub(crate) mod approvals;
 pub(crate) mod audit;

@@ -32,6 +32,8 @@ pub(crate) enum Purpose {
     Stored,
     /// The answer to a request with an idempotency key.
     Answer,
+    /// What a browser left with for a provider of accounts, or came back with from it.
+    Connect,
 }
 
 impl Purpose {
@@ -45,6 +47,7 @@ impl Purpose {
             Self::Consent => "ambit/v1/consent",
             Self::Stored => "ambit/v1/stored",
             Self::Answer => "ambit/v1/idempotent-answer",
+            Self::Connect => "ambit/v1/connect",
         }
     }
 }

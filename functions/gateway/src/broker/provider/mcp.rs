@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
+use schemas::names::{OrgName, ProviderName};
 use serde_json::{Value, json};
 use url::Url;
 
 use super::profile::Proof;
-use super::{Endpoints, Provider, ProviderError, secret};
+use super::{Endpoints, Provider, ProviderError, redirect_uri, secret};
 use crate::Gateway;
 use crate::egress;
 use crate::platform::Platform;
@@ -158,7 +159,7 @@ pub(super) async fn discover<P: Platform>(
     } else if metadata.client_id_metadata_document_supported
         && gateway.settings.public_url.starts_with("https://")
     {
-        (How::Document, client_document_url(gateway, provider), None, Proof::Post)
+        (How::Document, client_document_url(gateway, &provider.org.name, &provider.name), None, Proof::Post)
     } else if let Some(known) = known.as_ref().filter(|known| known.how == How::Registered) {
         (known.how, known.client_id.clone(), known.client_secret.clone(), known.proof)
     } else {
@@ -190,8 +191,17 @@ pub(super) async fn discover<P: Platform>(
 }
 
 /// Where our own metadata is, as a client of this provider: of each its own, as each has a redirect URI of its own.
-fn client_document_url(gateway: &Gateway, provider: &Provider) -> String {
-    format!("{}/connect/{}/{}/client.json", gateway.settings.public_url, provider.org.name, provider.name)
+fn client_document_url(gateway: &Gateway, org: &OrgName, name: &ProviderName) -> String {
+    format!("{}/connect/{org}/{name}/client.json", gateway.settings.public_url)
+}
+
+/// What stands there (draft-ietf-oauth-client-id-metadata-document §4).
+pub(crate) fn client_document(gateway: &Gateway, org: &OrgName, name: &ProviderName) -> Value {
+    let mut document = client_metadata(gateway, &redirect_uri(gateway, org, name));
+    if let Some(members) = document.as_object_mut() {
+        members.insert("client_id".to_owned(), client_document_url(gateway, org, name).into());
+    }
+    document
 }
 
 async fn ask<P: Platform>(
@@ -386,7 +396,7 @@ async fn register<P: Platform>(
 }
 
 /// What we say of ourselves as a client (RFC 7591 §2).
-pub(crate) fn client_metadata(gateway: &Gateway, redirect_uri: &str) -> Value {
+fn client_metadata(gateway: &Gateway, redirect_uri: &str) -> Value {
     json!({
         "client_name": "Ambit",
         "client_uri": gateway.settings.public_url,

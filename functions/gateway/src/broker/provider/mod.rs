@@ -13,6 +13,7 @@ pub(crate) mod secret;
 pub(crate) mod settings;
 pub(crate) mod token;
 
+pub(crate) use mcp::client_document;
 pub(crate) use revocation::revoke;
 
 use std::collections::BTreeSet;
