@@ -22,7 +22,8 @@ struct Scene {
 }
 
 async fn suite(host: Host) {
-    let stack = Stack::with_rates(host, "sign-in=off token=off register=off call=off list=off manage=off").await;
+    let stack =
+        Stack::with_rates(host, "sign-in=off token=off register=off call=off list=off manage=off").await;
     let scene = Scene::start(stack.organisation().await).await;
     step("the way to connect, in every era", eras(&scene)).await;
     step("each acts as themselves", themselves(&scene)).await;
@@ -120,8 +121,10 @@ async fn eras(scene: &Scene) {
     });
     let hello = client.legacy("2025-11-25", "initialize", initialize).await;
     let session = hello.header("mcp-session-id").to_owned();
-    let headers =
-        [("mcp-protocol-version".to_owned(), "2025-11-25".to_owned()), ("mcp-session-id".to_owned(), session)];
+    let headers = [
+        ("mcp-protocol-version".to_owned(), "2025-11-25".to_owned()),
+        ("mcp-session-id".to_owned(), session),
+    ];
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "whoami", "arguments": {} } });
     let told = client.post(&headers, call.to_string()).await.last().await;
     assert_eq!(told["error"]["code"], -32042, "{told}");
