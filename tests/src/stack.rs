@@ -60,6 +60,14 @@ struct Keys {
 }
 
 impl Keys {
+    /// Of a gateway in memory.
+    fn settings(&self) -> Settings {
+        Settings::new(crate::memory::URL)
+            .unwrap()
+            .provisioner(Some(self.provisioner_url.clone()))
+            .bounds(self.rates.parse().unwrap(), self.quota)
+    }
+
     fn environment(&self) -> Vec<(String, String)> {
         [
             ("AMBIT_ROOT_KEY", &self.root),
@@ -162,6 +170,11 @@ impl Stack {
         }
     }
 
+    /// Another gateway of the same deployment, which has nothing in common with the first but the platform's database.
+    pub fn another_gateway(&self, platform: &MemoryPlatform) -> gateway::Gateway {
+        gateway::Gateway::new(self.keys.settings(), platform).unwrap()
+    }
+
     /// The same, of the provisioner.
     pub async fn restart_provisioner(&mut self) {
         let port: u16 = self.keys.provisioner_url.rsplit(':').next().unwrap().parse().unwrap();
@@ -224,10 +237,7 @@ async fn start_gateway(host: Host, folder: &TempDir, keys: &Keys) -> (Running, D
         Host::Memory => {
             let secrets: HashMap<String, Secret> =
                 keys.environment().into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
-            let settings = Settings::new(crate::memory::URL)
-                .unwrap()
-                .provisioner(Some(keys.provisioner_url.clone()))
-                .bounds(keys.rates.parse().unwrap(), keys.quota);
+            let settings = keys.settings();
             let memory = Memory::start(settings, MemoryPlatform::new(secrets, real_network())).await;
             (Running::Memory, Door::Memory(memory))
         }
