@@ -212,17 +212,3 @@ pub(crate) async fn team_name(
     let results = platform.sql(Batch::read([statement])).await?;
     super::first(&results, 0).map(|row| row.parse(0)).transpose()
 }
-
-/// A team's id.
-pub(crate) async fn team_id(
-    platform: &impl Platform,
-    org: &OrgId,
-    name: &TeamName,
-) -> Result<Option<TeamId>, PlatformError> {
-    let statement = Statement::new(
-        "SELECT id FROM teams WHERE org_id = ?1 AND name = ?2",
-        [org.as_str().into(), name.as_str().into()],
-    );
-    let results = platform.sql(Batch::read([statement])).await?;
-    super::first(&results, 0).map(|row| row.parse(0)).transpose()
-}

@@ -116,6 +116,31 @@ pub(crate) const AUTHORIZATIONS: Kind = Kind {
          WHERE z.org_id = ?1 AND z.revoked_at IS NULL",
 };
 
+/// Providers of accounts, without their secrets.
+pub(crate) const PROVIDERS: Kind = Kind {
+    name: "provider",
+    list: "providers",
+    filters: &["kind"],
+    select: "SELECT p.name AS key, p.kind AS kind, json_object('name', p.name, 'id', p.id, 'kind', p.kind, 'clientId', p.client_id, \
+         'hasClientSecret', json(iif(p.client_secret IS NULL, 'false', 'true')), 'scopes', json(p.scopes), 'settings', json(p.settings), \
+         'issuer', json_extract(p.discovered, '$.issuer'), \
+         'connections', (SELECT json_object('active', COUNT(*) FILTER (WHERE c.status = 'active'), \
+           'needsReconnect', COUNT(*) FILTER (WHERE c.status = 'needs_reconnect')) FROM connections c WHERE c.provider_id = p.id), \
+         'trouble', p.trouble, 'troubleAt', p.trouble_at, 'createdAt', p.created_at) AS document FROM providers p WHERE p.org_id = ?1",
+};
+
+/// People's accounts, without what is sealed.
+pub(crate) const CONNECTIONS: Kind = Kind {
+    name: "connection",
+    list: "connections",
+    filters: &["provider", "user", "status"],
+    select: "SELECT c.id AS key, p.name AS provider, u.name AS user, c.status AS status, json_object('id', c.id, 'provider', p.name, \
+         'user', u.name, 'account', c.account_label, 'accountId', c.account_id, 'scopes', json(c.scopes), 'sharing', c.sharing, \
+         'team', t.name, 'status', c.status, 'reason', c.reason, 'expiresAt', c.expires_at, 'createdAt', c.created_at, \
+         'usedAt', NULLIF(c.used_at, 0)) AS document FROM connections c JOIN providers p ON p.id = c.provider_id \
+         JOIN users u ON u.id = c.owner_id LEFT JOIN teams t ON t.id = c.team_id WHERE c.org_id = ?1",
+};
+
 pub(crate) const TOOLBOXES: Kind = Kind {
     name: "toolbox",
     list: "toolboxes",

@@ -22,8 +22,8 @@ use crate::store::tickets::Ticket;
 use crate::vault::VaultError;
 
 pub(crate) use arriving::{Returned, arrive, cookie_gone};
-pub(crate) use keeping::{Brought, Kept, decline, keep, open_held};
-pub(crate) use leaving::{Left, leave};
+pub(crate) use keeping::{Brought, Kept, decide, decline, keep, open_held};
+pub(crate) use leaving::leave;
 
 /// Whoever connects, and from which browser.
 #[derive(Debug)]

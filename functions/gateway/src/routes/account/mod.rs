@@ -1,5 +1,7 @@
 //! `/account`: who I am here, where I am signed in, and how to end that.
 
+mod connections;
+mod connections_page;
 pub(super) mod passkeys;
 
 use bytes::Bytes;
@@ -37,7 +39,8 @@ async fn answer<P: Platform>(
     path: &[&str],
 ) -> Result<Response<Body<P::Stream>>, PlatformError> {
     let Some(signed) = signed(platform, request.headers()).await? else {
-        return Ok(sign_in::ask(None, "/account"));
+        let back = if path.first() == Some(&"connections") { "/account/connections" } else { "/account" };
+        return Ok(sign_in::ask(None, back));
     };
     match (request.method(), path) {
         (&Method::GET, []) => {
@@ -47,7 +50,14 @@ async fn answer<P: Platform>(
             }
             Ok(response)
         }
-        (&Method::POST, ["sign-out" | "link" | "unlink" | "let-out" | "passkeys", ..])
+        (&Method::GET, ["connections"]) => {
+            let mut response = connections::show(gateway, platform, &signed).await?;
+            if let Some(cookie) = signed.renew(platform).await? {
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+            Ok(response)
+        }
+        (&Method::POST, ["sign-out" | "link" | "unlink" | "let-out" | "passkeys" | "connections", ..])
             if !is_own(gateway, &signed, request) =>
         {
             let why = "Only the buttons on your own page can be used here. Open /account again.";
@@ -60,6 +70,9 @@ async fn answer<P: Platform>(
         }
         (&Method::POST, ["passkeys"]) => passkeys::register(gateway, platform, &signed, request).await,
         (&Method::POST, ["passkeys", "remove"]) => passkeys::remove(platform, &signed, request).await,
+        (&Method::POST, ["connections", what]) => {
+            connections::take(gateway, platform, &signed, request, what).await
+        }
         (&Method::POST, ["unlink"]) => unlink(platform, &signed, request).await,
         (&Method::POST, ["let-out"]) => let_out(platform, &signed, request).await,
         _ => Ok(message(StatusCode::NOT_FOUND, "There is nothing here", "Your own page is /account.")),
@@ -181,6 +194,7 @@ async fn show<P: Platform>(
             dt { "Roles" } dd { (listed(facts.roles.iter().map(RoleName::as_str).collect())) }
             dt { "Teams" } dd { (listed(facts.teams.iter().map(TeamName::as_str).collect())) }
         }
+        p { a.button href="/account/connections" { "Connected accounts" } }
         @if !(providers.is_empty() && linked.is_empty()) { (accounts(&providers, &linked, &token)) }
         (programs)
         @if let Some((section, _)) = &passkeys { (section) }

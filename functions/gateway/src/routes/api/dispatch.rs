@@ -10,8 +10,9 @@ use super::problem::ApiError;
 use super::reply::Reply;
 use super::table::{Address, Operation};
 use super::{
-    Asker, agents, approvals, authorizations, catalogue, clients, enter, grants, identity_providers, inspect,
-    inventory, issuers, keys, orgs, policy, servers, sessions, teams, toolboxes, tools, trail, users, whoami,
+    Asker, agents, approvals, authorizations, catalogue, clients, connections, enter, grants,
+    identity_providers, inspect, inventory, issuers, keys, orgs, policy, providers, servers, sessions, teams,
+    toolboxes, tools, trail, users, whoami,
 };
 use crate::Gateway;
 use crate::platform::Platform;
@@ -28,6 +29,7 @@ pub(super) async fn dispatch<P: Platform>(
     match (address.operation, asker) {
         (Operation::GetStatus, Asker::Operator(_)) => Ok(catalogue::status(gateway, platform).await.into()),
         (Operation::GetStatus, Asker::Person(..)) => Err(ApiError::OperatorOnly),
+        (Operation::ListProviderKinds, _) => Ok(providers::kinds().into()),
         (Operation::GetCatalogue, _) => Ok(catalogue::get().into()),
         (Operation::WhoAmI, asker) => whoami::get(gateway, platform, &asker).await,
         (Operation::ListOrgs, asker) => orgs::list(platform, &asker, query).await,
@@ -68,6 +70,7 @@ async fn at_desk<P: Platform>(
         // Above, as they are of the deployment.
         Operation::GetStatus
         | Operation::GetCatalogue
+        | Operation::ListProviderKinds
         | Operation::WhoAmI
         | Operation::ListOrgs
         | Operation::PutOrg => Err(ApiError::OperatorOnly),
@@ -134,6 +137,11 @@ async fn at_desk<P: Platform>(
         Operation::ListTools => tools::list(desk, part("server"), query).await,
         Operation::GetTool => tools::get(desk, part("server"), part("tool")).await,
         Operation::JudgeTool => tools::judge(desk, part("server"), part("tool"), body).await,
+        Operation::ListProviders => desk.list(&providers::KIND, query).await,
+        Operation::GetProvider => providers::get(desk, part("provider")).await,
+        Operation::PutProvider => Box::pin(providers::put(desk, part("provider"), body)).await,
+        Operation::DeleteProvider => providers::delete(desk, part("provider")).await,
+        Operation::ExamineProvider => Box::pin(providers::examine(desk, part("provider"))).await,
         Operation::ListToolboxes => desk.list(&toolboxes::KIND, query).await,
         Operation::GetToolbox => toolboxes::get(desk, part("toolbox")).await,
         Operation::PutToolbox => toolboxes::put(desk, part("toolbox"), body).await,
@@ -160,6 +168,10 @@ async fn at_desk<P: Platform>(
         Operation::ListApprovals => approvals::list(desk, query).await.map(Reply::from),
         Operation::GetApproval => approvals::get(desk, part("approval")).await.map(Reply::from),
         Operation::DecideApproval => approvals::decide(desk, part("approval"), body).await.map(Reply::from),
+        Operation::ListConnections => connections::list(desk, query).await,
+        Operation::GetConnection => connections::get(desk, part("connection")).await,
+        Operation::ShareConnection => connections::share(desk, part("connection"), body).await,
+        Operation::EndConnection => connections::end(desk, part("connection")).await,
         Operation::ListEvents => trail::page(desk, query).await.map(Reply::from),
         Operation::ExplainDecision => trail::why(desk, part("event"), query).await.map(Reply::from),
     }

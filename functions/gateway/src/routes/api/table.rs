@@ -47,6 +47,7 @@ macro_rules! operations {
 operations! {
     GetStatus: GET "status" => Operator;
     GetCatalogue: GET "catalogue" => Anybody;
+    ListProviderKinds: GET "provider-kinds" => Anybody;
     WhoAmI: GET "whoami" => Anybody;
     ListOrgs: GET "orgs" => Anybody;
     GetOrg: GET "orgs/{org}" => Anybody;
@@ -108,6 +109,11 @@ operations! {
     ListTools: GET "orgs/{org}/servers/{server}/tools" => Org(Deploy);
     GetTool: GET "orgs/{org}/servers/{server}/tools/{tool}" => Org(Deploy);
     JudgeTool: PUT "orgs/{org}/servers/{server}/tools/{tool}" => Org(ApproveTool);
+    ListProviders: GET "orgs/{org}/providers" => Org(Deploy);
+    GetProvider: GET "orgs/{org}/providers/{provider}" => Org(Deploy);
+    PutProvider: PUT "orgs/{org}/providers/{provider}" => Org(Deploy);
+    DeleteProvider: DELETE "orgs/{org}/providers/{provider}" => Org(Deploy);
+    ExamineProvider: POST "orgs/{org}/providers/{provider}/doctor" => Org(Deploy);
     ListToolboxes: GET "orgs/{org}/toolboxes" => Org(Deploy);
     GetToolbox: GET "orgs/{org}/toolboxes/{toolbox}" => Toolbox(Deploy);
     PutToolbox: PUT "orgs/{org}/toolboxes/{toolbox}" => Toolbox(Deploy);
@@ -130,6 +136,10 @@ operations! {
     ListApprovals: GET "orgs/{org}/approvals" => Anybody;
     GetApproval: GET "orgs/{org}/approvals/{approval}" => Anybody;
     DecideApproval: POST "orgs/{org}/approvals/{approval}" => Anybody;
+    ListConnections: GET "orgs/{org}/connections" => Anybody;
+    GetConnection: GET "orgs/{org}/connections/{connection}" => Anybody;
+    ShareConnection: PATCH "orgs/{org}/connections/{connection}" => Anybody;
+    EndConnection: DELETE "orgs/{org}/connections/{connection}" => Anybody;
     ListEvents: GET "orgs/{org}/audit" => Org(ReadAudit);
     ExplainDecision: GET "orgs/{org}/decisions/{event}" => Org(ReadAudit);
 }
