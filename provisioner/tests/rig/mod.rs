@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::needless_pass_by_value, reason = "`json!(..)` reads better in a call without `&`")]
 
+pub(crate) mod credential;
 pub(crate) mod docker;
 pub(crate) mod fake;
 
