@@ -11,7 +11,7 @@ mod rootfs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use schemas::catalogue::{EVERYTHING, TIME};
+use schemas::catalogue::{EVERYTHING, GITHUB, TIME};
 use schemas::ids::Sha256Hex;
 use schemas::image::{ImageDigest, ImageReference};
 
@@ -115,6 +115,17 @@ pub fn catalogue() -> &'static [Recipe] {
             runtime: Runtime::Python {
                 requirements: include_str!("../images/time/requirements.txt"),
                 module: "mcp_server_time",
+            },
+        },
+        Recipe {
+            name: GITHUB.name,
+            image: GITHUB.image,
+            summary: GITHUB.summary,
+            runtime: Runtime::Node {
+                manifest: include_str!("../images/github/package.json"),
+                lock: include_str!("../images/github/package-lock.json"),
+                entry: "@modelcontextprotocol/server-github/dist/index.js",
+                arguments: &[],
             },
         },
     ]

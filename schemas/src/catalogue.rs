@@ -25,5 +25,12 @@ pub const TIME: Entry = Entry {
     summary: "PyPI mcp-server-time: the time in any zone",
 };
 
+/// `npm @modelcontextprotocol/server-github`. It reads a token from `GITHUB_PERSONAL_ACCESS_TOKEN` when it starts.
+pub const GITHUB: Entry = Entry {
+    name: "github",
+    image: "ambit/github:2025.4.8",
+    summary: "npm @modelcontextprotocol/server-github: repositories, issues and pull requests, on a person's account",
+};
+
 /// All of them.
-pub const CATALOGUE: [Entry; 2] = [EVERYTHING, TIME];
+pub const CATALOGUE: [Entry; 3] = [EVERYTHING, TIME, GITHUB];

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -60,6 +60,15 @@ fn authority() -> &'static Authority {
 /// The file with the authority's certificate, for gateways that are to trust it.
 pub fn trusted() -> PathBuf {
     authority().file.clone()
+}
+
+/// A certificate of ours for a name, and its key, both as PEM.
+pub fn certificate(name: &str) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    // Of the same name as its issuer it would be taken for self-signed.
+    parameters.distinguished_name.push(DnType::CommonName, name);
+    (parameters.signed_by(&key, &authority().issuer).unwrap().pem(), key.serialize_pem())
 }
 
 impl Site {

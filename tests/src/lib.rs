@@ -8,6 +8,7 @@ pub mod description;
 pub mod documents;
 pub mod door;
 pub mod fixture;
+pub mod github;
 pub mod hermetic;
 pub mod identity_provider;
 pub mod issuer;
