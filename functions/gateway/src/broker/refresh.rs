@@ -23,7 +23,7 @@ const LEASE: i64 = 20_000;
 const LOOK: Duration = Duration::from_millis(100);
 const LOOKS: u32 = 250;
 /// How long after a failure nobody tries again, in milliseconds; it doubles with each in a row.
-const REST: i64 = 15_000;
+const REST: i64 = 5_000;
 const LONGEST_REST: i64 = 15 * 60_000;
 /// How often what a provider gave is tried to be stored: it may be the only one that will ever work.
 const STORES: u32 = 5;
