@@ -186,6 +186,11 @@ async fn things(Scene { owner, .. }: &Scene) {
             "chat",
             json!({ "title": "Chat", "redirectUris": ["https://chat.example/"], "tokenEndpointAuthMethod": "none" }),
         ),
+        (
+            "providers",
+            "hub",
+            json!({ "kind": "gitlab", "clientId": "c", "scopes": ["api"], "settings": { "host": "git.acme.example" } }),
+        ),
     ];
     for (list, name, body) in &things {
         let path = format!("/{list}/{name}");
@@ -463,6 +468,8 @@ async fn readings(Scene { owner, .. }: &Scene) {
         "/users/olga/sessions",
         "/identity-providers",
         "/authorizations",
+        "/providers",
+        "/connections",
     ] {
         owner.must(Method::GET, path, Value::Null).await;
     }

@@ -15,13 +15,23 @@ use tests::stack::{Host, Stack, step};
 tests::on_every_host!(suite);
 
 /// Operations that are of no organisation: each tells whoever asks about the deployment or themselves.
-const OF_NO_ORGANISATION: [&str; 4] = ["getStatus", "getCatalogue", "whoAmI", "listOrgs"];
+const OF_NO_ORGANISATION: [&str; 5] =
+    ["getStatus", "getCatalogue", "listProviderKinds", "whoAmI", "listOrgs"];
 
 /// Whoever belongs to the organisation may ask for these; what they show is about the asker, or is decided for each thing.
-const FOR_EVERY_MEMBER: [&str; 6] =
-    ["getCatalogue", "whoAmI", "listOrgs", "getOrg", "listApprovals", "getApproval"];
-/// As above, but there is no such approval.
-const DECIDED_FOR_EACH: [&str; 1] = ["decideApproval"];
+const FOR_EVERY_MEMBER: [&str; 9] = [
+    "getCatalogue",
+    "listProviderKinds",
+    "whoAmI",
+    "listOrgs",
+    "getOrg",
+    "listApprovals",
+    "getApproval",
+    "listConnections",
+    "getConnection",
+];
+/// As above, but there is no such approval or connection.
+const DECIDED_FOR_EACH: [&str; 3] = ["decideApproval", "shareConnection", "endConnection"];
 
 const READ_POLICY: [&str; 13] = [
     "getInventory",
@@ -48,7 +58,12 @@ const PUBLISH: [&str; 7] = [
     "endShadow",
     "decideProposal",
 ];
-const DEPLOY: [&str; 13] = [
+const DEPLOY: [&str; 18] = [
+    "listProviders",
+    "getProvider",
+    "putProvider",
+    "deleteProvider",
+    "examineProvider",
     "listServers",
     "getServer",
     "putServer",
@@ -66,7 +81,8 @@ const DEPLOY: [&str; 13] = [
 const OF_THE_OPERATOR: [&str; 2] = ["getStatus", "putOrg"];
 
 /// Names that stand for nothing anywhere, one for each variable part.
-const NOTHING: [(&str, &str); 18] = [
+const NOTHING: [(&str, &str); 19] = [
+    ("connection", "con_00000000000000000000000000"),
     ("org", "nowhere"),
     ("user", "nobody"),
     ("team", "no-team"),
@@ -165,6 +181,8 @@ async fn furnish(other: &Operator, remote: &Remote) -> (Names, Client) {
     other.trust("https://foreign.example").await;
     let chat = json!({ "redirectUris": ["https://chat.example/callback"] });
     other.must(Method::PUT, "/clients/chat", chat).await;
+    let github = json!({ "kind": "github", "clientId": "c", "clientSecret": "s" });
+    other.must(Method::PUT, "/providers/hub", github).await;
     let key = other.must(Method::POST, "/agents/spy/keys", json!({})).await;
     let refused = agent.call("nothing", json!({})).await;
     let event = refused["error"]["data"]["reference"].as_str().unwrap().to_owned();
@@ -191,6 +209,7 @@ async fn furnish(other: &Operator, remote: &Remote) -> (Names, Client) {
         ("proposal", proposal),
         ("event", event),
         ("client", "chat".to_owned()),
+        ("provider", "hub".to_owned()),
     ] {
         foreign.insert(part.to_owned(), name);
     }
@@ -201,6 +220,7 @@ async fn furnish(other: &Operator, remote: &Remote) -> (Names, Client) {
 fn body(operation: Operation) -> Value {
     match operation.id().as_str() {
         "decideProposal" | "decideApproval" => json!({ "decision": "refuse" }),
+        "shareConnection" => json!({ "sharing": "org" }),
         "judgeTool" => json!({ "state": "quarantined", "flags":
             { "readOnly": false, "destructive": true, "idempotent": false, "openWorld": true } }),
         "allowRefused" => json!({ "event": "evt_00000000000000000000000000" }),

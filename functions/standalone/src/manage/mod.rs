@@ -4,11 +4,13 @@
 mod agent;
 mod client;
 mod completion;
+mod connection;
 mod grant;
 mod idp;
 mod key;
 mod login;
 mod org;
+mod provider;
 mod server;
 mod table;
 mod team;
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Grant(grant::Grant),
     Client(client::Client),
     Idp(idp::Idp),
+    Provider(provider::Provider),
+    Connection(connection::Connection),
 }
 
 /// It was asked for in a way that makes no sense: as the arguments' own errors are told.
@@ -85,6 +89,8 @@ pub(crate) fn run(command: &Command) -> ExitCode {
         Command::Grant(options) => grant::run(options),
         Command::Client(options) => client::run(options),
         Command::Idp(options) => idp::run(options),
+        Command::Provider(options) => provider::run(options),
+        Command::Connection(options) => connection::run(options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

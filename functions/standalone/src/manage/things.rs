@@ -148,3 +148,32 @@ pub(super) const IDENTITY_PROVIDERS: Kind = Kind {
         ("ADMITS", &["/admits"]),
     ],
 };
+
+pub(super) const PROVIDERS: Kind = Kind {
+    name: "provider",
+    many: "providers",
+    path: "/providers",
+    columns: &[
+        ("NAME", &["/name"]),
+        ("KIND", &["/kind"]),
+        ("CLIENT ID", &["/clientId"]),
+        ("CONNECTED", &["/connections/active"]),
+        ("TO RECONNECT", &["/connections/needsReconnect"]),
+        ("TROUBLE", &["/trouble"]),
+    ],
+};
+
+pub(super) const CONNECTIONS: Kind = Kind {
+    name: "connection",
+    many: "connections",
+    path: "/connections",
+    columns: &[
+        ("ID", &["/id"]),
+        ("PROVIDER", &["/provider"]),
+        ("USER", &["/user"]),
+        ("ACCOUNT", &["/account"]),
+        ("SHARED", &["/team", "/sharing"]),
+        ("STATUS", &["/status"]),
+        ("LAST USED", &["/usedAt"]),
+    ],
+};

@@ -9,6 +9,7 @@ use super::desk::{Desk, missing};
 use super::problem::ApiError;
 use super::query::Query;
 use super::reply::Reply;
+use super::things::{filters, pages};
 use super::{read, teams};
 use crate::broker::{Sharing, Standing, connections};
 use crate::platform::Platform;
@@ -19,9 +20,7 @@ use crate::store::{documents, people};
 /// `GET connections`: a page of them, in the order of their ids.
 pub(super) async fn list<P: Platform>(desk: &Desk<'_, P>, query: Option<&str>) -> Result<Reply, ApiError> {
     let query = Query::of_list(query, KIND.filters)?;
-    let page = query.page()?;
-    let mut filters: Vec<(&'static str, String)> =
-        KIND.filters.iter().filter_map(|filter| Some((*filter, query.get(filter)?.to_owned()))).collect();
+    let mut filters = filters(&KIND, &query);
     if !sees_all(desk) {
         let own = desk.person.facts.name.as_str();
         if desk.person.facts.status != Status::Active || query.get("user").is_some_and(|user| user != own) {
@@ -30,13 +29,7 @@ pub(super) async fn list<P: Platform>(desk: &Desk<'_, P>, query: Option<&str>) -
         filters.retain(|(name, _)| *name != "user");
         filters.push(("user", own.to_owned()));
     }
-    let scope = desk.org.id.as_str();
-    let mut found =
-        documents::list(desk.platform, &KIND, scope, &filters, (&page.after, page.wanted())).await?;
-    let next = page.cut(&mut found, |(key, _)| key.clone());
-    let texts: Vec<String> = found.into_iter().map(|(_, text)| text).collect();
-    let next = next.map(|next| format!(r#","next":"{next}""#)).unwrap_or_default();
-    Ok(Reply::text(format!(r#"{{"connections":[{}]{next}}}"#, texts.join(","))))
+    pages(desk.platform, (&KIND, desk.org.id.as_str()), &query, &filters, |_, text| text).await
 }
 
 fn sees_all<P: Platform>(desk: &Desk<'_, P>) -> bool {

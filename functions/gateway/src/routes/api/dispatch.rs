@@ -137,7 +137,7 @@ async fn at_desk<P: Platform>(
         Operation::ListTools => tools::list(desk, part("server"), query).await,
         Operation::GetTool => tools::get(desk, part("server"), part("tool")).await,
         Operation::JudgeTool => tools::judge(desk, part("server"), part("tool"), body).await,
-        Operation::ListProviders => desk.list(&providers::KIND, query).await,
+        Operation::ListProviders => providers::list(desk, query).await,
         Operation::GetProvider => providers::get(desk, part("provider")).await,
         Operation::PutProvider => Box::pin(providers::put(desk, part("provider"), body)).await,
         Operation::DeleteProvider => providers::delete(desk, part("provider")).await,

@@ -9,8 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::desk::{Change, Desk};
 use super::problem::ApiError;
+use super::query::Query;
 use super::reply::Reply;
 use super::servers::scopes as checked_scopes;
+use super::things::{filters, pages};
 use super::{random, read};
 use crate::broker::provider::profile::{Profile, Way, kinds as all_kinds};
 use crate::broker::provider::settings::Values;
@@ -63,6 +65,16 @@ fn kind(profile: &Profile) -> Value {
         "revoke": profile.revoke,
         "notes": profile.notes,
     })
+}
+
+/// `GET providers`: a page of them, in the order of their names.
+pub(super) async fn list<P: Platform>(desk: &Desk<'_, P>, query: Option<&str>) -> Result<Reply, ApiError> {
+    let query = Query::of_list(query, KIND.filters)?;
+    let told = |name: &str, text: String| match ProviderName::parse(name) {
+        Ok(name) => with_redirect(desk, &name, Reply::text(text)).into_body(),
+        Err(_) => text,
+    };
+    pages(desk.platform, (&KIND, desk.org.id.as_str()), &query, &filters(&KIND, &query), told).await
 }
 
 pub(super) async fn get<P: Platform>(desk: &Desk<'_, P>, name: &str) -> Result<Reply, ApiError> {

@@ -56,6 +56,11 @@ impl Reply {
         self
     }
 
+    /// The body alone.
+    pub(super) fn into_body(self) -> String {
+        self.body
+    }
+
     /// The HTTP answer.
     pub(super) fn render<S>(mut self, method: &Method, headers: &HeaderMap) -> Response<Body<S>> {
         if matches!(*method, Method::GET | Method::HEAD) && self.tag.is_none() {

@@ -17,12 +17,27 @@ pub(super) async fn list(
     query: Option<&str>,
 ) -> Result<Reply, ApiError> {
     let query = Query::of_list(query, kind.filters)?;
+    let filters = filters(kind, &query);
+    pages(platform, (kind, scope), &query, &filters, |_, text| text).await
+}
+
+/// What a query narrows a list by.
+pub(super) fn filters(kind: &Kind, query: &Query) -> Vec<(&'static str, String)> {
+    kind.filters.iter().filter_map(|filter| Some((*filter, query.get(filter)?.to_owned()))).collect()
+}
+
+/// The page that a query asks for, narrowed by these, each thing as it is told by its key and its text.
+pub(super) async fn pages(
+    platform: &impl Platform,
+    (kind, scope): (&Kind, &str),
+    query: &Query,
+    filters: &[(&'static str, String)],
+    told: impl Fn(&str, String) -> String,
+) -> Result<Reply, ApiError> {
     let page = query.page()?;
-    let filters: Vec<(&'static str, String)> =
-        kind.filters.iter().filter_map(|filter| Some((*filter, query.get(filter)?.to_owned()))).collect();
-    let mut found = documents::list(platform, kind, scope, &filters, (&page.after, page.wanted())).await?;
+    let mut found = documents::list(platform, kind, scope, filters, (&page.after, page.wanted())).await?;
     let next = page.cut(&mut found, |(key, _)| key.clone());
-    let texts: Vec<String> = found.into_iter().map(|(_, text)| text).collect();
+    let texts: Vec<String> = found.into_iter().map(|(key, text)| told(&key, text)).collect();
     let next = next.map(|next| format!(r#","next":"{next}""#)).unwrap_or_default();
     Ok(Reply::text(format!(r#"{{"{}":[{}]{next}}}"#, kind.list, texts.join(","))))
 }
