@@ -52,6 +52,8 @@ pub struct Settings {
     pub(crate) vault_root: String,
     /// Root keys that still unwrap.
     pub(crate) vault_roots_before: Vec<String>,
+    /// Where the key services of AWS and Google are, if not at their usual addresses.
+    pub(crate) vault_endpoint: Option<String>,
 }
 
 impl Settings {
@@ -78,6 +80,7 @@ impl Settings {
             quota: 10_000,
             vault_root: "local".to_owned(),
             vault_roots_before: Vec::new(),
+            vault_endpoint: None,
         })
     }
 
@@ -121,12 +124,23 @@ impl Settings {
         self
     }
 
-    /// With another root key of the vault (`local` if there is none), and with those before it, which still unwrap.
+    /// With another root key of the vault (`local` if there is none), and with those before it, which still unwrap: separated by spaces or
+    /// commas. `endpoint` is where the key services of AWS and Google are asked instead of at their usual addresses.
     #[must_use]
-    pub fn vault(mut self, root: Option<String>, before: Vec<String>) -> Self {
-        self.vault_root = root.filter(|root| !root.is_empty()).unwrap_or_else(|| "local".to_owned());
-        self.vault_roots_before = before;
+    pub fn vault(mut self, root: Option<&str>, before: &str, endpoint: Option<&str>) -> Self {
+        let given =
+            |text: Option<&str>| text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+        self.vault_root = given(root).unwrap_or_else(|| "local".to_owned());
+        self.vault_roots_before =
+            before.split([',', ' ']).filter(|text| !text.is_empty()).map(str::to_owned).collect();
+        self.vault_endpoint = given(endpoint);
         self
+    }
+
+    /// The names of the secrets that these settings call for, beside the root key: for hosts that have to look for each.
+    pub fn secrets(&self) -> Vec<String> {
+        let roots = std::iter::once(&self.vault_root).chain(&self.vault_roots_before);
+        crate::vault::secrets(roots.map(String::as_str))
     }
 
     /// Whether a request may name us so in `Host`: our own authority or, for a gateway on loopback, any loopback name.

@@ -14,4 +14,5 @@ mod state;
 pub use credentials::{Keys, VaultError};
 pub use place::Place;
 pub use roots::RootError;
+pub(crate) use roots::secrets;
 pub(crate) use state::{Purpose, Vault};

@@ -7,7 +7,7 @@ use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use schemas::ids::hex;
 use zeroize::Zeroizing;
 
-use super::{KeyBytes, KeyWrapper, RootError, Whose, Wrapped};
+use super::{KeyBytes, KeyWrapper, RootError, Whose, Wrapped, key_of};
 use crate::platform::Platform;
 use crate::settings::{ROOT_KEY, decode_key};
 
@@ -33,6 +33,11 @@ impl SecretRoot {
 
     pub(super) fn named(name: &str) -> Self {
         Self { key_ref: format!("secret:{name}"), secret: name.to_owned() }
+    }
+
+    /// The name of the secret.
+    pub(super) fn secret(&self) -> &str {
+        &self.secret
     }
 
     /// Whether the secret is there, and a key.
@@ -103,6 +108,6 @@ impl KeyWrapper for SecretRoot {
             .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &whose.to_bytes() })
             .map(Zeroizing::new)
             .map_err(|_| forged())?;
-        key.as_slice().try_into().map(Zeroizing::new).map_err(|_| forged())
+        key_of(&self.key_ref, Some(key))
     }
 }
