@@ -8,6 +8,8 @@ CREATE TABLE tenant_keys (
   -- Which root key wrapped it, and which generation of that: never the key itself.
   root TEXT NOT NULL,
   wrapped TEXT NOT NULL,
+  -- How everything begins that is sealed under it.
+  prefix TEXT NOT NULL,
   state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'shredded')),
   created_at INTEGER NOT NULL,
   PRIMARY KEY (org_id, version),

@@ -73,5 +73,11 @@ fn settings(edge: &Edge) -> Result<Settings, BadSettings> {
             return Err(wrong("AMBIT_REGISTRATION", format!("`{other}` is neither `on` nor `off`")));
         }
     };
-    Ok(settings.bounds(rates, quota).authorization_server(registration, generation))
+    let [root, before, endpoint] =
+        ["AMBIT_VAULT_ROOT", "AMBIT_VAULT_ROOTS_BEFORE", "AMBIT_VAULT_ENDPOINT"].map(variable);
+    Ok(settings.bounds(rates, quota).authorization_server(registration, generation).vault(
+        root.as_deref(),
+        &before.unwrap_or_default(),
+        endpoint.as_deref(),
+    ))
 }

@@ -70,6 +70,16 @@ pub(crate) struct Serve {
     /// Raise it to replace the keys that sign access tokens, after a leak: all tokens that are out are refused at once.
     #[arg(long, default_value_t = 0, env = "AMBIT_SIGNING_GENERATION")]
     pub(crate) signing_generation: u32,
+    /// The root key of the vault: `local` (derived from the root key), `secret:NAME`, `transit:https://HOST/v1/transit/keys/NAME`,
+    /// `aws-kms:ARN` or `gcp-kms:projects/…/cryptoKeys/NAME`. What it needs secret is taken from the environment.
+    #[arg(long, default_value = "local", env = "AMBIT_VAULT_ROOT")]
+    pub(crate) vault_root: String,
+    /// Root keys from before, which still unwrap; separated by commas.
+    #[arg(long, default_value = "", hide_default_value = true, env = "AMBIT_VAULT_ROOTS_BEFORE")]
+    pub(crate) vault_roots_before: String,
+    /// Where the key service of AWS or Google is asked, if not at its usual address.
+    #[arg(long, env = "AMBIT_VAULT_ENDPOINT")]
+    pub(crate) vault_endpoint: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

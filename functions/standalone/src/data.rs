@@ -108,23 +108,23 @@ impl DataDirectory {
         Ok(secret.clone())
     }
 
-    /// The secrets of a gateway: from the environment, or else from files here.
+    /// The secrets of a gateway: its two keys from the environment, or else from files here; all others, as far as they are set, from
+    /// the environment.
     ///
     /// # Errors
     /// A file can't be read or made.
-    pub fn secrets(&self) -> Result<Secrets, DataError> {
+    pub fn secrets(&self, others: &[String]) -> Result<Secrets, DataError> {
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::new);
         let mut secrets = HashMap::new();
         for (name, file) in [("AMBIT_ROOT_KEY", "root.key"), ("AMBIT_OPERATOR_KEY", "operator.key")] {
-            let secret = match std::env::var(name) {
-                Ok(value) if !value.is_empty() => Secret::new(value),
-                _ => self.key(file)?,
-            };
+            let secret = set(name).map_or_else(|| self.key(file), Ok)?;
             secrets.insert(name.to_owned(), secret);
         }
-        if let Ok(value) = std::env::var("AMBIT_PROVISIONER_KEY")
-            && !value.is_empty()
-        {
-            secrets.insert("AMBIT_PROVISIONER_KEY".to_owned(), Secret::new(value));
+        let others = others.iter().map(String::as_str).chain(["AMBIT_PROVISIONER_KEY"]);
+        for name in others {
+            if let Some(secret) = set(name) {
+                secrets.entry(name.to_owned()).or_insert(secret);
+            }
         }
         Ok(Arc::new(secrets))
     }

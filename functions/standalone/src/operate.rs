@@ -19,7 +19,6 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
     let data = DataDirectory::open(&options.data)?;
-    let secrets = data.secrets()?;
     let database = Database::open(&data.database())?;
     let listener = serve::bind(options.listen)?;
     let public_url = options.public_url.clone().unwrap_or_else(|| format!("http://{}", options.listen));
@@ -28,7 +27,9 @@ pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
         .origins(options.origins.clone())
         .limits(Duration::from_secs(options.call_limit), Duration::from_mins(10))
         .bounds(options.rates.clone(), options.quota)
-        .authorization_server(options.registration == "on", options.signing_generation);
+        .authorization_server(options.registration == "on", options.signing_generation)
+        .vault(Some(&options.vault_root), &options.vault_roots_before, options.vault_endpoint.as_deref());
+    let secrets = data.secrets(&settings.secrets())?;
     migrate_up(&settings, &database, &secrets)?;
     first_start(&settings, &database, &secrets, &options.org)?;
     let (stop, stopped) = watch::channel(false);
@@ -70,7 +71,7 @@ fn first_start(
 pub(crate) fn migrate(options: &Migrate) -> Result<(), Failure> {
     let data = DataDirectory::open(&options.data)?;
     let database = Database::open(&data.database())?;
-    let secrets = data.secrets()?;
+    let secrets = data.secrets(&[])?;
     let settings = Settings::new("http://127.0.0.1")?;
     let taken = match options.down_to {
         None => migrate_up(&settings, &database, &secrets)?,

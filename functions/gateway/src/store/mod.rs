@@ -22,6 +22,7 @@ pub(crate) mod proposals;
 pub(crate) mod providers;
 pub(crate) mod refusals;
 pub(crate) mod revocations;
+pub(crate) mod sealed;
 pub(crate) mod sessions;
 pub(crate) mod targets;
 pub(crate) mod tenant_keys;

@@ -10,7 +10,7 @@ use super::held::Held;
 use super::place::Place;
 use super::roots::{RootError, Roots, Whose};
 use crate::error::Fault;
-use crate::platform::{Platform, PlatformError};
+use crate::platform::{Platform, PlatformError, Statement};
 use crate::settings::{BadSettings, Settings};
 use crate::store::tenant_keys::{self, State, TenantKeyRow};
 
@@ -65,8 +65,8 @@ impl From<Unopened> for VaultError {
 /// The keys of the vault: the roots, and what they unwrapped of late.
 #[derive(Debug)]
 pub struct Keys {
-    roots: Roots,
-    held: Held,
+    pub(super) roots: Roots,
+    pub(super) held: Held,
 }
 
 impl Keys {
@@ -111,13 +111,13 @@ impl Keys {
     async fn newest<P: Platform>(&self, platform: &P, org: &OrgId) -> Result<Rc<TenantKey>, VaultError> {
         match tenant_keys::newest(platform, org).await? {
             Some(row) if row.state == State::Active => self.unwrapped(platform, org, &row).await,
-            Some(row) => self.make(platform, org, row.version.saturating_add(1)).await,
-            None => self.make(platform, org, 1).await,
+            Some(row) => self.make(platform, org, row.version.saturating_add(1), None).await,
+            None => self.make(platform, org, 1, None).await,
         }
     }
 
     /// One version of the key of an organisation.
-    async fn version<P: Platform>(
+    pub(super) async fn version<P: Platform>(
         &self,
         platform: &P,
         org: &OrgId,
@@ -132,18 +132,25 @@ impl Keys {
         }
     }
 
-    /// Makes a version. Whoever else makes it at the same moment may be first: then theirs is the key.
-    async fn make<P: Platform>(
+    /// Makes a version, with a line for the trail. Whoever else makes it at the same moment may be first: then theirs is the key.
+    pub(super) async fn make<P: Platform>(
         &self,
         platform: &P,
         org: &OrgId,
         version: u32,
+        note: Option<Statement>,
     ) -> Result<Rc<TenantKey>, VaultError> {
         let mut key = Zeroizing::new([0; 32]);
         platform.fill_random(key.as_mut_slice());
         let wrapped = self.roots.wrap(platform, &Whose { org, version }, &key).await?;
-        let row = TenantKeyRow { version, root: wrapped.root, wrapped: wrapped.text, state: State::Active };
-        match tenant_keys::add(platform, org, &row, platform.now()).await? {
+        let row = TenantKeyRow {
+            version,
+            root: wrapped.root,
+            wrapped: wrapped.text,
+            prefix: envelope::prefix(version),
+            state: State::Active,
+        };
+        match tenant_keys::add(platform, org, &row, note, platform.now()).await? {
             Some(there) if there == row => {
                 let made = Ok(Rc::new(TenantKey::new(version, key)));
                 self.held.put(org, version, platform.now(), &made);

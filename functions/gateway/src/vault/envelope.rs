@@ -123,6 +123,12 @@ pub fn key_version(sealed: &str) -> Result<u32, Unopened> {
     Ok(Parts::of(&bytes)?.key_version)
 }
 
+/// How every value begins that is sealed under a version: the header, which fills whole letters of base64.
+pub(super) fn prefix(key_version: u32) -> String {
+    let [a, b, c, d] = key_version.to_be_bytes();
+    URL_SAFE_NO_PAD.encode([FORMAT, ALGORITHM, a, b, c, d])
+}
+
 /// What comes before the nonce of the value.
 struct Wrapping {
     key_version: u32,
@@ -330,6 +336,8 @@ mod tests {
         let place = ids.places()[0];
         let sealed = seal(&key(3), &place, counter(), b"x").unwrap();
         assert_eq!(key_version(&sealed), Ok(3));
+        assert!(sealed.starts_with(&prefix(3)) && !sealed.starts_with(&prefix(4)));
+        assert_eq!(prefix(u32::MAX).len(), 8);
         assert!(open(&key(4), &place, &sealed).is_err());
         assert!(open(&TenantKey::new(4, Zeroizing::new([3; 32])), &place, &sealed).is_err());
         assert!(open(&TenantKey::new(3, Zeroizing::new([4; 32])), &place, &sealed).is_err());

@@ -72,6 +72,11 @@ impl Held {
         keys.insert((org.clone(), version), entry);
     }
 
+    /// Forgets all keys of an organisation.
+    pub(super) fn forget(&self, org: &OrgId) {
+        self.keys.borrow_mut().retain(|(of, _), _| of != org);
+    }
+
     fn next_use(&self) -> u64 {
         self.uses.set(self.uses.get().wrapping_add(1));
         self.uses.get()

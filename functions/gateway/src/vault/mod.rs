@@ -9,10 +9,12 @@ pub mod envelope;
 mod held;
 pub mod place;
 mod roots;
+mod rotation;
 mod state;
 
 pub use credentials::{Keys, VaultError};
 pub use place::Place;
 pub use roots::RootError;
 pub(crate) use roots::secrets;
+
 pub(crate) use state::{Purpose, Vault};

@@ -21,7 +21,7 @@ use crate::operator::Operator;
 
 pub(crate) fn run(options: &Dev) -> Result<(), Failure> {
     let data = DataDirectory::open(&options.data)?;
-    let secrets = data.secrets()?;
+    let secrets = data.secrets(&[])?;
     let database = Database::open(&data.database())?;
     let listener = serve::bind(options.listen)?;
     let address = listener.local_addr()?;

@@ -18,6 +18,7 @@ mod things;
 mod tool;
 mod toolbox;
 mod user;
+mod vault;
 mod work;
 
 use std::io::Write as _;
@@ -68,6 +69,7 @@ pub(crate) enum Command {
     Idp(idp::Idp),
     Provider(provider::Provider),
     Connection(connection::Connection),
+    Vault(vault::Vault),
 }
 
 /// It was asked for in a way that makes no sense: as the arguments' own errors are told.
@@ -91,6 +93,7 @@ pub(crate) fn run(command: &Command) -> ExitCode {
         Command::Idp(options) => idp::run(options),
         Command::Provider(options) => provider::run(options),
         Command::Connection(options) => connection::run(options),
+        Command::Vault(options) => vault::run(options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,7 +12,7 @@ use super::table::{Address, Operation};
 use super::{
     Asker, agents, approvals, authorizations, catalogue, clients, connections, enter, grants,
     identity_providers, inspect, inventory, issuers, keys, orgs, policy, providers, servers, sessions, teams,
-    toolboxes, tools, trail, users, whoami,
+    toolboxes, tools, trail, users, vault, whoami,
 };
 use crate::Gateway;
 use crate::platform::Platform;
@@ -28,7 +28,24 @@ pub(super) async fn dispatch<P: Platform>(
     let query = request.uri().query();
     match (address.operation, asker) {
         (Operation::GetStatus, Asker::Operator(_)) => Ok(catalogue::status(gateway, platform).await.into()),
-        (Operation::GetStatus, Asker::Person(..)) => Err(ApiError::OperatorOnly),
+        (Operation::GetVault, Asker::Operator(_)) => Ok(vault::get(gateway, platform, query).await?.into()),
+        (Operation::RotateVault, Asker::Operator(proof)) => {
+            Ok(vault::rotate(gateway, platform, &proof, request.body()).await?.into())
+        }
+        (Operation::RewrapVault, Asker::Operator(_)) => {
+            Ok(vault::rewrap(gateway, platform, request.body()).await?.into())
+        }
+        (Operation::ShredVault, Asker::Operator(proof)) => {
+            Ok(vault::shred(gateway, platform, &proof, request.body()).await?.into())
+        }
+        (
+            Operation::GetStatus
+            | Operation::GetVault
+            | Operation::RotateVault
+            | Operation::RewrapVault
+            | Operation::ShredVault,
+            Asker::Person(..),
+        ) => Err(ApiError::OperatorOnly),
         (Operation::ListProviderKinds, _) => Ok(providers::kinds().into()),
         (Operation::GetCatalogue, _) => Ok(catalogue::get().into()),
         (Operation::WhoAmI, asker) => whoami::get(gateway, platform, &asker).await,
@@ -69,6 +86,10 @@ async fn at_desk<P: Platform>(
     match address.operation {
         // Above, as they are of the deployment.
         Operation::GetStatus
+        | Operation::GetVault
+        | Operation::RotateVault
+        | Operation::RewrapVault
+        | Operation::ShredVault
         | Operation::GetCatalogue
         | Operation::ListProviderKinds
         | Operation::WhoAmI

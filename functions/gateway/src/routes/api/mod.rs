@@ -33,6 +33,7 @@ mod toolboxes;
 mod tools;
 mod trail;
 mod users;
+mod vault;
 mod whoami;
 
 use std::rc::Rc;

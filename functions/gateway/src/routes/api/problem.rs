@@ -14,6 +14,7 @@ use crate::limits::TooOften;
 use crate::platform::PlatformError;
 use crate::store::refusals::Refused;
 use crate::upstream::UpstreamError;
+use crate::vault::VaultError;
 
 /// Why a management request failed. The text is for whoever manages.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,17 @@ pub(super) enum ApiError {
     Platform(#[from] PlatformError),
     #[error("{}", .0.log())]
     Upstream(#[from] UpstreamError),
+    #[error("{told}")]
+    Vault { told: String, cause: VaultError },
+}
+
+impl From<VaultError> for ApiError {
+    fn from(cause: VaultError) -> Self {
+        match cause {
+            VaultError::Platform(error) => Self::Platform(error),
+            cause => Self::Vault { told: cause.told().to_owned(), cause },
+        }
+    }
 }
 
 impl From<schemas::ParseError> for ApiError {
@@ -124,6 +136,9 @@ impl ApiError {
                 ("key-of-another", "the key is another request's", StatusCode::UNPROCESSABLE_ENTITY)
             }
             Self::TooOften(_) => ("too-often", "that was too often", StatusCode::TOO_MANY_REQUESTS),
+            Self::Vault { .. } => {
+                ("vault", "the vault can't be opened at the moment", Fault::Platform.status())
+            }
             Self::Upstream(error) => {
                 ("upstream", "a server behind the gateway failed", error.fault().status())
             }
@@ -136,7 +151,7 @@ fn words(methods: &[Method]) -> String {
 }
 
 /// What the last part of a problem's `type` means, for whoever opens that address.
-const MEANINGS: [(&str, &str); 18] = [
+const MEANINGS: [(&str, &str); 19] = [
     ("malformed", "The request makes no sense: a name, a query or a body is not what the address takes."),
     (
         "identity",
@@ -165,6 +180,10 @@ const MEANINGS: [(&str, &str); 18] = [
     ("refused", "It was understood, and did not pass its checks; `errors` says what was found."),
     ("key-of-another", "The `Idempotency-Key` was used for another request: take a new one for each."),
     ("too-often", "Too many requests of late; `Retry-After` says when it is worth another try."),
+    (
+        "vault",
+        "The key service, or the secret, that holds the root key of the vault refuses or can't be asked. The log says why.",
+    ),
     ("upstream", "A server behind the gateway, or the provisioner that runs it, failed."),
     (
         "unavailable",
@@ -184,6 +203,9 @@ pub(super) fn problem<S>(gateway: &Gateway, error: &ApiError) -> Response<Body<S
         && status.is_server_error()
     {
         Fault::Platform.log(&cause.to_string());
+    }
+    if let ApiError::Vault { cause, .. } = error {
+        cause.fault().log(&cause.to_string());
     }
     if let ApiError::Upstream(cause) = error {
         cause.fault().log(&cause.log());

@@ -46,6 +46,10 @@ macro_rules! operations {
 // One line for each. Where two addresses fit, the upper one is meant.
 operations! {
     GetStatus: GET "status" => Operator;
+    GetVault: GET "vault" => Operator;
+    RotateVault: POST "vault/rotate" => Operator;
+    RewrapVault: POST "vault/rewrap" => Operator;
+    ShredVault: POST "vault/shred" => Operator;
     GetCatalogue: GET "catalogue" => Anybody;
     ListProviderKinds: GET "provider-kinds" => Anybody;
     WhoAmI: GET "whoami" => Anybody;

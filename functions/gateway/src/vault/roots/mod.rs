@@ -8,7 +8,7 @@ mod secret;
 mod sigv4;
 mod transit;
 
-use schemas::ids::OrgId;
+use schemas::ids::{OrgId, Timestamp};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -248,6 +248,20 @@ impl Roots {
     /// The root that wraps, as the settings name it.
     pub(super) fn current(&self) -> &str {
         self.current.key_ref()
+    }
+
+    /// Those before it.
+    pub(super) fn before(&self) -> impl Iterator<Item = &str> {
+        self.before.iter().map(KeyWrapper::key_ref)
+    }
+
+    /// The root that wraps, with the generation that it is at now: as it is written down with what it wraps. Only wrapping tells, so a key
+    /// is wrapped that nobody uses.
+    pub(super) async fn mark(&self, platform: &impl Platform) -> Result<String, RootError> {
+        let nobody = OrgId::mint(Timestamp(0), [0; 10]);
+        let mut key = Zeroizing::new([0; 32]);
+        platform.fill_random(key.as_mut_slice());
+        Ok(self.current.wrap(platform, &Whose { org: &nobody, version: 0 }, &key).await?.root)
     }
 
     /// Wraps a key, and sees that it can be had again: nothing is ever sealed under a key that only goes in.
