@@ -55,6 +55,8 @@ struct Inner {
     fault: Cell<Option<(usize, Moment)>>,
     /// Milliseconds that the clock is ahead of the machine's.
     ahead: Cell<i64>,
+    /// Whether others get their turn before each batch.
+    takes_turns: Cell<bool>,
 }
 
 impl std::fmt::Debug for MemoryPlatform {
@@ -73,6 +75,7 @@ impl MemoryPlatform {
             asked: RefCell::default(),
             fault: Cell::new(None),
             ahead: Cell::new(0),
+            takes_turns: Cell::new(false),
         }))
     }
 
@@ -90,6 +93,11 @@ impl MemoryPlatform {
     /// Moves the clock ahead.
     pub fn advance(&self, by: Duration) {
         self.0.ahead.set(self.0.ahead.get() + i64::try_from(by.as_millis()).unwrap());
+    }
+
+    /// Lets other tasks have their turn before each batch of statements from now on, as on a database that is elsewhere.
+    pub fn take_turns(&self) {
+        self.0.takes_turns.set(true);
     }
 
     /// Runs statements beside the gateway, for looking.
@@ -139,6 +147,9 @@ impl Platform for MemoryPlatform {
 
     async fn sql(&self, batch: Batch) -> Result<Vec<Rows>, PlatformError> {
         let lost = || PlatformError::Database("a fault of the test".into());
+        if self.0.takes_turns.get() {
+            tokio::task::yield_now().await;
+        }
         match self.count(Asked::Sql) {
             Some(Moment::Before) => Err(lost()),
             Some(Moment::After) => {

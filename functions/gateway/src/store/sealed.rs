@@ -6,9 +6,11 @@ use crate::platform::{Batch, Platform, PlatformError, Row, Statement};
 use crate::vault::Place;
 
 /// Every sealed value: its table (a word), id, organisation, owner, provider, version, and itself.
-const ALL: &str = "SELECT 'connection' AS kind, id, org_id, owner_id, provider_id, version, sealed FROM connections WHERE sealed IS NOT NULL \
+pub(super) const ALL: &str = "SELECT 'connection' AS kind, id, org_id, owner_id, provider_id, version, sealed FROM connections WHERE sealed IS NOT NULL \
      UNION ALL SELECT 'revocation', connection_id, org_id, owner_id, provider_id, version, sealed FROM revocations \
-     UNION ALL SELECT 'provider', id, org_id, '', id, version, client_secret FROM providers WHERE client_secret IS NOT NULL";
+     UNION ALL SELECT 'provider', id, org_id, '', id, version, client_secret FROM providers WHERE client_secret IS NOT NULL \
+     UNION ALL SELECT 'registration', id, org_id, '', id, version, discovered ->> '$.clientSecret' FROM providers \
+     WHERE discovered ->> '$.clientSecret' IS NOT NULL";
 
 /// Those that are not under the newest key of their organisation. The prefix of a value says which key it is under.
 const OLD: &str = "JOIN tenant_keys k ON k.org_id = s.org_id AND k.state = 'active' \
@@ -33,6 +35,8 @@ enum Kind {
     Connection(ConnectionId, UserId, ProviderId),
     Revocation(ConnectionId, UserId, ProviderId),
     Provider(ProviderId),
+    /// The secret of a client that we registered ourselves.
+    Registration(ProviderId),
 }
 
 impl Old {
@@ -43,7 +47,9 @@ impl Old {
             Kind::Connection(connection, owner, provider) | Kind::Revocation(connection, owner, provider) => {
                 Place::Credential { org, connection, owner, provider, version }
             }
-            Kind::Provider(provider) => Place::ClientSecret { org, provider, version },
+            Kind::Provider(provider) | Kind::Registration(provider) => {
+                Place::ClientSecret { org, provider, version }
+            }
         }
     }
 
@@ -59,6 +65,10 @@ impl Old {
             Kind::Provider(_) => {
                 "UPDATE providers SET client_secret = ?2 WHERE id = ?1 AND version = ?3 AND client_secret = ?4 RETURNING id"
             }
+            Kind::Registration(_) => {
+                "UPDATE providers SET discovered = json_set(discovered, '$.clientSecret', ?2) \
+                 WHERE id = ?1 AND version = ?3 AND discovered ->> '$.clientSecret' = ?4 RETURNING id"
+            }
         };
         Statement::new(
             sql,
@@ -71,6 +81,7 @@ fn read(row: &Row) -> Result<Old, PlatformError> {
     let kind = match row.text(1)? {
         "connection" => Kind::Connection(row.parse(2)?, row.parse(4)?, row.parse(5)?),
         "revocation" => Kind::Revocation(row.parse(2)?, row.parse(4)?, row.parse(5)?),
+        "registration" => Kind::Registration(row.parse(5)?),
         _ => Kind::Provider(row.parse(5)?),
     };
     Ok(Old {
@@ -122,8 +133,8 @@ pub(crate) fn shred(org: &OrgId, now: Timestamp) -> [Statement; 3] {
             [org.as_str().into()],
         ),
         Statement::new(
-            "UPDATE providers SET client_secret = NULL, version = version + 1, changed_at = ?2 \
-             WHERE org_id = ?1 AND client_secret IS NOT NULL RETURNING id",
+            "UPDATE providers SET client_secret = NULL, discovered = '{}', version = version + 1, changed_at = ?2 \
+             WHERE org_id = ?1 AND (client_secret IS NOT NULL OR discovered <> '{}') RETURNING id",
             [org.as_str().into(), now.0.into()],
         ),
     ]

@@ -155,13 +155,12 @@ pub(crate) fn by_root() -> Statement {
 
 /// The versions of an organisation, and how many values are sealed under each.
 pub(crate) fn of_org(org: &OrgId) -> Statement {
-    Statement::new(
+    let sql = format!(
         "SELECT json_object('version', k.version, 'root', k.root, 'state', k.state, 'createdAt', k.created_at, \
-         'newest', json(iif(k.version = (SELECT MAX(version) FROM tenant_keys WHERE org_id = ?1), 'true', 'false')), 'values', \
-         (SELECT COUNT(*) FROM connections WHERE org_id = ?1 AND substr(sealed, 1, 8) = k.prefix) \
-         + (SELECT COUNT(*) FROM revocations WHERE org_id = ?1 AND substr(sealed, 1, 8) = k.prefix) \
-         + (SELECT COUNT(*) FROM providers WHERE org_id = ?1 AND substr(client_secret, 1, 8) = k.prefix)) \
+         'newest', json(iif(k.version = (SELECT MAX(version) FROM tenant_keys WHERE org_id = ?1), 'true', 'false')), \
+         'values', (SELECT COUNT(*) FROM ({}) s WHERE s.org_id = ?1 AND substr(s.sealed, 1, 8) = k.prefix)) \
          FROM tenant_keys k WHERE k.org_id = ?1 ORDER BY k.version",
-        [org.as_str().into()],
-    )
+        super::sealed::ALL
+    );
+    Statement::new(sql, [org.as_str().into()])
 }
