@@ -236,6 +236,9 @@ pub(super) struct Roots {
 
 impl Roots {
     pub(super) fn new(settings: &Settings, platform: &impl Platform) -> Result<Self, BadSettings> {
+        if let Some(endpoint) = &settings.vault_endpoint {
+            asking::address(endpoint).map_err(|why| BadSettings::IllFormed(ENDPOINT, why))?;
+        }
         let root = |setting: &'static str, text: &str| {
             let root = Root::parse(text, settings.vault_endpoint.as_deref());
             root.and_then(|root| root.check(platform).map(|()| root))
