@@ -349,9 +349,9 @@ async fn shared(scene: &Scene) {
     for person in ["ola", "pam"] {
         scene.operator.must(Method::PUT, &format!("/users/{person}"), json!({})).await;
     }
-    scene.operator.must(Method::PUT, "/teams/crew", json!({ "users": ["ola"] })).await;
+    scene.operator.must(Method::PUT, "/teams/crew", json!({ "users": ["ned", "ola"] })).await;
     let page = browser.open("/account/connections").await;
-    let page = browser.press(&page, "Share", &[("with", "team:crew")]).await;
+    let page = browser.press(&page, "Save", &[("with", "team:crew")]).await;
     assert!(page.text().contains("crew"), "{}", page.text());
     let (ola, pam) = (scene.client("ola").await, scene.client("pam").await);
     assert!(who(&ola.call("whoami", json!({})).await).contains("git-2011"));
@@ -361,7 +361,10 @@ async fn shared(scene: &Scene) {
     let nobody = scene.operator.client("main", key["key"].as_str().unwrap());
     let told = nobody.call("whoami", json!({})).await;
     assert!(text(&told).contains("shared with this agent"), "{told}");
-    scene.operator.must(Method::PUT, "/teams/crew", json!({ "users": ["ola"], "agents": ["helper"] })).await;
+    scene
+        .operator
+        .must(Method::PUT, "/teams/crew", json!({ "users": ["ned", "ola"], "agents": ["helper"] }))
+        .await;
     assert!(who(&nobody.call("whoami", json!({})).await).contains("git-2011"));
 }
 

@@ -41,12 +41,13 @@ pub(super) async fn unseal<P: Platform>(
         provider,
         version: account.version,
     };
-    let bytes = gateway.keys.open(platform, &place, sealed).await.map_err(|error| {
-        if matches!(error, VaultError::Unopened) {
+    let bytes = gateway.keys.open(platform, &place, sealed).await.map_err(|error| match error {
+        VaultError::Unopened => {
             // Somebody moved, changed or put back a row: nobody gets to see what it holds.
             tracing::error!(connection = %account.id, version = account.version, "a sealed credential is not what was sealed for its place");
+            BrokerError::Unopened
         }
-        error
+        error => error.into(),
     })?;
     Credential::from_bytes(&bytes).ok_or(BrokerError::Unopened)
 }

@@ -10,11 +10,14 @@ use schemas::decision::{Action, ConnectionFacts, ContextFacts, DecisionRequest, 
 use schemas::ids::ConnectionId;
 
 use super::{Refusal, Visit};
-use crate::audit::{About, Access, Intent};
+use crate::audit::{self, About, Access, Intent};
 use crate::broker::{self, Account, BrokerError, Standing};
 use crate::platform::{Platform, PlatformError};
 use crate::toolboxes::{ActsOn, Server, Tool};
 use crate::upstream::Delivery;
+
+/// An alarm: this does not happen by itself.
+const MOVED: &str = "the sealed credential is not what was sealed for this account and version: its row was changed, moved or put back";
 
 /// On whose account something goes out.
 #[derive(Debug)]
@@ -186,6 +189,9 @@ impl<P: Platform> Visit<'_, P> {
             Err(error) => {
                 if let Some(conclusion) = intent.conclusion() {
                     conclusion.end(Ended::Failed);
+                }
+                if matches!(error, BrokerError::Unopened) {
+                    audit::refuse(platform, about, MOVED).await?;
                 }
                 Err(match error {
                     BrokerError::Ended(reason) => Unrecorded::Ended(reason),
