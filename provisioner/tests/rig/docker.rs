@@ -66,8 +66,9 @@ impl Drop for Cleanup {
         for id in ids.split_whitespace() {
             let _ = std::process::Command::new("docker").args(["rm", "-f", id]).output();
         }
-        let _ = std::process::Command::new("docker")
-            .args(["network", "rm", &format!("ambit.{}.t", self.0)])
-            .output();
+        for suffix in ["", ".peers"] {
+            let network = format!("ambit.{}.t{suffix}", self.0);
+            let _ = std::process::Command::new("docker").args(["network", "rm", &network]).output();
+        }
     }
 }

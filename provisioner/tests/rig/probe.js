@@ -50,6 +50,7 @@ async function answer(message) {
     case 'report': return text(report());
     case 'echo': return text(given.message);
     case 'dial': return text(await dial(given.host, given.port));
+    case 'read': return text(fs.readFileSync(given.path, 'utf8') + ' ' + (fs.statSync(given.path).mode & 0o777).toString(8));
     case 'spawn': return text(await spawnMany());
     case 'eat': { const all = []; for (;;) all.push(Buffer.alloc(16 << 20, 1)); }
     case 'die': process.kill(process.pid, 'SIGKILL'); return new Promise(() => {});
