@@ -25,6 +25,7 @@ pub mod signature;
 pub mod simulated;
 mod sleep;
 mod start;
+mod told;
 pub mod transit;
 mod workloads;
 

@@ -1,16 +1,19 @@
 //! Credentials come sealed (RFC 9180) to a key that lives in this process only. A restart forgets it, and the gateway asks for the
 //! next one; who records traffic today opens nothing of it tomorrow.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hpke::aead::ChaCha20Poly1305;
+use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use hpke::aead::ChaCha20Poly1305 as Aead;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable as _, Kem, OpModeR, Serializable as _};
 use schemas::ids::{Timestamp, hex};
-use schemas::provisioner::{Delivered, Sealed, TransitKey, transit_info};
+use schemas::provisioner::{Delivered, Sealed, TRANSIT_EXPORT, TransitKey, transit_info};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
@@ -21,14 +24,20 @@ const LIFETIME_MS: i64 = 24 * 60 * 60 * 1000;
 /// How long it is handed out: what is sealed to it at the last moment still has as long again.
 const HANDED_OUT_MS: i64 = LIFETIME_MS / 2;
 
-type Kem_ = X25519HkdfSha256;
-type Secret = <Kem_ as Kem>::PrivateKey;
+/// Secrets that are kept per key: as many gateways speak to us at a time, or fewer. Who is forgotten is worked out again.
+const CHANNELS: usize = 1024;
+
+type Suite = X25519HkdfSha256;
+/// What a gateway and we agreed on.
+type Secret = Zeroizing<[u8; 32]>;
 
 struct Pair {
     id: String,
     public: String,
-    secret: Secret,
+    private: <Suite as Kem>::PrivateKey,
     made_at: Timestamp,
+    /// By what the gateway encapsulated.
+    channels: HashMap<Vec<u8>, Secret>,
 }
 
 /// The keys of this process, newest last.
@@ -48,9 +57,31 @@ impl Pair {
         let drawn = getrandom::fill(&mut *seed).and_then(|()| getrandom::fill(&mut id));
         drawn
             .map_err(|error| Error::Malformed { reason: format!("there is no randomness here: {error}") })?;
-        let (secret, public) = Kem_::derive_keypair(&*seed);
+        let (private, public) = Suite::derive_keypair(&*seed);
         let public = URL_SAFE_NO_PAD.encode(public.to_bytes());
-        Ok(Self { id: hex(&id), public, secret, made_at: now })
+        Ok(Self { id: hex(&id), public, private, made_at: now, channels: HashMap::new() })
+    }
+
+    /// What a gateway agreed on with us; nothing if it encapsulated nothing.
+    fn secret(&mut self, encapsulated: &[u8]) -> Option<Secret> {
+        if let Some(known) = self.channels.get(encapsulated) {
+            return Some(known.clone());
+        }
+        let from = <Suite as Kem>::EncappedKey::from_bytes(encapsulated).ok()?;
+        let info = transit_info(&self.id);
+        let context = hpke::setup_receiver::<Aead, HkdfSha256, Suite>(
+            &OpModeR::Base,
+            &self.private,
+            &from,
+            info.as_bytes(),
+        );
+        let mut secret = Zeroizing::new([0; 32]);
+        context.ok()?.export(TRANSIT_EXPORT, &mut *secret).ok()?;
+        if self.channels.len() >= CHANNELS {
+            self.channels.clear();
+        }
+        self.channels.insert(encapsulated.to_vec(), secret.clone());
+        Some(secret)
     }
 }
 
@@ -82,24 +113,17 @@ impl Keys {
     pub(crate) fn open(&self, header: &str, base: &str, now: Timestamp) -> Result<Delivered, Error> {
         let sealed = Sealed::parse(header)
             .map_err(|_| Error::WrongCredential { reason: "its header has another form".to_owned() })?;
-        let secret = {
-            let pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let pair = pairs.iter().find(|pair| pair.id == sealed.key_id);
-            let pair = pair.filter(|pair| now.0.abs_diff(pair.made_at.0) < LIFETIME_MS.unsigned_abs());
-            pair.map(|pair| pair.secret.clone()).ok_or(Error::UnknownKey)?
-        };
         let foreign = || Error::WrongCredential { reason: "it was not sealed for this call".to_owned() };
-        let encapsulated =
-            <Kem_ as Kem>::EncappedKey::from_bytes(&sealed.encapsulated).map_err(|_| foreign())?;
-        let plain = hpke::single_shot_open::<ChaCha20Poly1305, HkdfSha256, Kem_>(
-            &OpModeR::Base,
-            &secret,
-            &encapsulated,
-            transit_info(&sealed.key_id).as_bytes(),
-            &sealed.text,
-            base.as_bytes(),
-        )
-        .map_err(|_| foreign())?;
+        let secret = {
+            let mut pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let pair = pairs.iter_mut().find(|pair| pair.id == sealed.key_id);
+            let pair = pair.filter(|pair| now.0.abs_diff(pair.made_at.0) < LIFETIME_MS.unsigned_abs());
+            pair.ok_or(Error::UnknownKey)?.secret(&sealed.encapsulated).ok_or_else(foreign)?
+        };
+        let (nonce, text) = sealed.text.split_first_chunk::<24>().ok_or_else(foreign)?;
+        let plain = XChaCha20Poly1305::new(&Key::from(*secret))
+            .decrypt(&XNonce::from(*nonce), Payload { msg: text, aad: base.as_bytes() })
+            .map_err(|_| foreign())?;
         let plain = Zeroizing::new(plain);
         Delivered::from_bytes(&plain).map_err(|error| Error::WrongCredential { reason: error.to_string() })
     }
@@ -121,17 +145,22 @@ fn told(pair: &Pair) -> TransitKey {
 /// The key is none, or the credential has no form.
 pub fn seal(key: &TransitKey, base: &str, credential: &Delivered) -> Result<Sealed, String> {
     let public = URL_SAFE_NO_PAD.decode(&key.public_key).map_err(|error| error.to_string())?;
-    let public = <Kem_ as Kem>::PublicKey::from_bytes(&public).map_err(|error| error.to_string())?;
-    let plain = credential.to_bytes().map_err(|error| error.to_string())?;
-    let (encapsulated, text) = hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, Kem_>(
+    let public = <Suite as Kem>::PublicKey::from_bytes(&public).map_err(|error| error.to_string())?;
+    let (encapsulated, context) = hpke::setup_sender_with_rng::<Aead, HkdfSha256, Suite>(
         &hpke::OpModeS::Base,
         &public,
         transit_info(&key.key_id).as_bytes(),
-        &plain,
-        base.as_bytes(),
         &mut hpke::rand_core::UnwrapErr(getrandom::SysRng),
     )
     .map_err(|error| error.to_string())?;
+    let (mut secret, mut nonce) = (Zeroizing::new([0; 32]), [0; 24]);
+    context.export(TRANSIT_EXPORT, &mut *secret).map_err(|error| error.to_string())?;
+    getrandom::fill(&mut nonce).map_err(|error| error.to_string())?;
+    let plain = credential.to_bytes().map_err(|error| error.to_string())?;
+    let sealed = XChaCha20Poly1305::new(&Key::from(*secret))
+        .encrypt(&XNonce::from(nonce), Payload { msg: &plain, aad: base.as_bytes() })
+        .map_err(|error| error.to_string())?;
+    let text = [nonce.as_slice(), &sealed].concat();
     Ok(Sealed { key_id: key.key_id.clone(), encapsulated: encapsulated.to_bytes().to_vec(), text })
 }
 

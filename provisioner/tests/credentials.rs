@@ -105,7 +105,7 @@ async fn a_newer_credential_starts_the_process_anew_and_an_older_one_does_not() 
     let ann = known(&rig, b'a').await;
     assert_eq!(given(&rig, &ann, &token(b'a', 2, ANN)).await, "TOKEN=456789");
     assert_eq!(given(&rig, &ann, &token(b'a', 1, BOB)).await, "TOKEN=456789", "what is held is younger");
-    let (late, _) = (token(b'a', 2, ANN), ());
+    let late = token(b'a', 2, ANN);
     let slow = rig.tool_with(&ann, "later", json!({"ms": 300}), &late);
     let newer = async {
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -15,15 +15,16 @@
 //! Errors are RFC 9457 `application/problem+json`, see [`Problem`]. Every request but `GET /healthz` is signed, see [`signature_base`].
 
 mod credential;
+mod placement;
 mod transit;
 
-pub use credential::{
-    CredentialFile, CredentialHeader, CredentialMetaKey, CredentialVariable, Delivered, Injection, Placement,
-    SecretText, Template,
+pub use credential::{Delivered, SecretText};
+pub use placement::{
+    CredentialFile, CredentialHeader, CredentialMetaKey, CredentialVariable, Injection, Placement, Template,
 };
 pub use transit::{
-    CREDENTIAL_HEADER, Sealed, TRANSIT_KEY_LIFETIME_MS, TransitKey, signature_base_with_credential,
-    transit_info,
+    CREDENTIAL_HEADER, Sealed, TRANSIT_EXPORT, TRANSIT_KEY_LIFETIME_MS, TransitKey,
+    signature_base_with_credential, transit_info,
 };
 
 use std::collections::{BTreeMap, BTreeSet};

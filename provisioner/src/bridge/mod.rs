@@ -3,6 +3,7 @@
 //! Reading order: [`envelope`] (what is parsed), [`lines`], [`link`] (one pipe, many calls), [`era`] and [`translate`]
 //! (old and new), [`listeners`], [`exchange`] (the response), [`stdio`] and [`http`] (the two kinds of server).
 
+mod ask;
 pub(crate) mod envelope;
 pub(crate) mod era;
 pub(crate) mod events;

@@ -16,7 +16,7 @@ use crate::bridge::exchange::{Exchange, Final};
 use crate::bridge::link::End;
 use crate::bridge::listeners::{Wants, farewell};
 use crate::bridge::target::Target;
-use crate::bridge::{http, translate};
+use crate::bridge::{ask, translate};
 use crate::error::Error;
 
 /// Some servers say nothing, not even yes, before they have something to tell.
@@ -103,7 +103,7 @@ impl Pushed {
         let task = tokio::spawn(async move {
             // When it ends, so do the subscriptions: what was pushed in between would be lost without a word.
             while let Ok(Some(message)) = events.next().await {
-                http::told(&target, &message, None, None).await;
+                ask::told(&target, &message, None, None).await;
                 let _ = sender.send(message);
             }
         });

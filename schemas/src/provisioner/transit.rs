@@ -1,5 +1,9 @@
-//! The seal of a credential between the gateway and a provisioner: HPKE (RFC 9180), base mode, with DHKEM(X25519, HKDF-SHA256),
-//! HKDF-SHA256 and ChaCha20-Poly1305. Whatever logs, queues or ends TLS in between holds a text that opens once, there.
+//! The seal of a credential between the gateway and a provisioner. Whatever logs, queues or ends TLS in between holds a text that
+//! opens with one call, there.
+//!
+//! HPKE (RFC 9180), base mode, with DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and ChaCha20-Poly1305, from which both export (§5.3) one
+//! key: two multiplications on the curve for all that a gateway sends to a key, and not for each call. With that key each
+//! credential is sealed by XChaCha20-Poly1305 under a random nonce, which comes before the text.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,6 +20,9 @@ pub const TRANSIT_KEY_LIFETIME_MS: i64 = 48 * 60 * 60 * 1000;
 pub fn signature_base_with_credential(base: &str, header: &str) -> String {
     format!("{base}\n{}", Sha256Hex::of(header.as_bytes()).as_str())
 }
+
+/// What the exported key is for (RFC 9180 §5.3, `exporter_context`).
+pub const TRANSIT_EXPORT: &[u8] = b"ambit/v1/credential";
 
 /// HPKE's `info`: what this seal is for, and for which key.
 pub fn transit_info(key_id: &str) -> String {
@@ -58,7 +65,7 @@ pub struct Sealed {
     pub key_id: String,
     /// The encapsulated key.
     pub encapsulated: Vec<u8>,
-    /// The sealed text, with its tag.
+    /// 24 bytes of nonce, then the sealed text with its tag.
     pub text: Vec<u8>,
 }
 

@@ -7,7 +7,7 @@ mod transit;
 
 pub(crate) use delivery::Delivery;
 pub(crate) use provisioner::{end_subject, status as provisioner_status};
-pub(crate) use transit::TransitKeys;
+pub(crate) use transit::Transit;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};

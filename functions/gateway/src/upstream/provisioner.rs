@@ -11,11 +11,12 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use schemas::ids::{ConnectionId, Sha256Hex};
 use schemas::names::{OrgName, ServerName, ToolboxName, WorkloadName};
 use schemas::provisioner::{
-    CREDENTIAL_HEADER, Problem, ProblemKind, SIGNATURE_HEADER, Subject, TransitKey, WorkloadSpec,
-    signature_base, signature_base_with_credential,
+    CREDENTIAL_HEADER, Problem, ProblemKind, SIGNATURE_HEADER, Subject, WorkloadSpec, signature_base,
+    signature_base_with_credential,
 };
 
-use super::{Delivery, Message, UpstreamError, content_type, request, transit, unreachable};
+use super::transit::{self, Channel};
+use super::{Delivery, Message, UpstreamError, content_type, request, unreachable};
 use crate::Gateway;
 use crate::body::read_whole;
 use crate::platform::{Platform, PlatformError};
@@ -48,11 +49,11 @@ pub(super) async fn send<P: Platform>(
     let (mut told, mut keyed) = (false, false);
     loop {
         let request = request(&format!("{url}/mcp"), message).map_err(|error| failed(error.to_string()))?;
-        let key = match &plain {
-            Some(_) => Some(transit_key(gateway, platform, server).await?),
+        let channel = match &plain {
+            Some(_) => Some(channel(gateway, platform, server).await?),
             None => None,
         };
-        let sealed = key.as_deref().zip(plain.as_deref().map(Vec::as_slice));
+        let sealed = channel.as_deref().zip(plain.as_deref().map(Vec::as_slice));
         let request = sign(gateway, platform, request, sealed).map_err(|reason| failed(reason.to_owned()))?.0;
         let answer = platform.send(request).await.map_err(|error| unreachable(server, &error))?;
         match self::problem(platform, answer).await.map_err(|error| unreachable(server, &error))? {
@@ -65,7 +66,9 @@ pub(super) async fn send<P: Platform>(
             }
             Err(problem) if problem.kind == ProblemKind::UnknownKey && !keyed => {
                 keyed = true;
-                key.iter().for_each(|key| gateway.transit_keys.forget(&key.key_id));
+                if let Some(channel) = &channel {
+                    gateway.transit.forget(channel);
+                }
             }
             Err(problem) => return Err(self::told(server, problem)),
         }
@@ -87,14 +90,14 @@ fn name_of(toolbox: &Toolbox, server: &Server, subject: Option<&Delivery>) -> Re
     }
 }
 
-/// The key that credentials are sealed to.
-async fn transit_key<P: Platform>(
+/// What credentials are sealed with.
+async fn channel<P: Platform>(
     gateway: &Gateway,
     platform: &P,
     server: &Server,
-) -> Result<Rc<TransitKey>, UpstreamError> {
-    if let Some(key) = gateway.transit_keys.current(platform.now()) {
-        return Ok(key);
+) -> Result<Rc<Channel>, UpstreamError> {
+    if let Some(channel) = gateway.transit.current(platform.now()) {
+        return Ok(channel);
     }
     let failed =
         |reason: String| UpstreamError::Provisioner { server: server.name.to_string(), reason, log: None };
@@ -108,9 +111,9 @@ async fn transit_key<P: Platform>(
     let body = read_whole(platform, answer.into_body(), PROBLEM, QUICKLY)
         .await
         .map_err(|error| unreachable(server, &error))?;
-    let key = transit::proven(&gateway.provisioner_key, &nonce, platform.now(), &body)
-        .map_err(|reason| failed(reason.to_owned()))?;
-    Ok(gateway.transit_keys.keep(key))
+    let opened = transit::proven(&gateway.provisioner_key, &nonce, platform.now(), &body)
+        .and_then(|key| Channel::open(platform, key));
+    Ok(gateway.transit.keep(opened.map_err(|reason| failed(reason.to_owned()))?))
 }
 
 /// Ends the process that a server runs for one account. Best effort: without it, it ends when nobody has used it for a while, and nobody
@@ -238,7 +241,7 @@ fn sign<P: Platform>(
     gateway: &Gateway,
     platform: &P,
     mut request: Request<Bytes>,
-    credential: Option<(&TransitKey, &[u8])>,
+    credential: Option<(&Channel, &[u8])>,
 ) -> Result<(Request<Bytes>, String), &'static str> {
     let at = platform.now();
     let mut random = [0; 16];
@@ -248,8 +251,8 @@ fn sign<P: Platform>(
     let digest = Sha256Hex::of(request.body());
     let mut base = signature_base(request.method().as_str(), path, at, &nonce, digest.as_str());
     let unsigned = |_| "the request could not be signed";
-    if let Some((key, plain)) = credential {
-        let header = transit::seal(platform, key, &base, plain)?.header();
+    if let Some((channel, plain)) = credential {
+        let header = channel.seal(platform, &base, plain)?.header();
         base = signature_base_with_credential(&base, &header);
         let mut header = HeaderValue::from_str(&header).map_err(unsigned)?;
         header.set_sensitive(true);
