@@ -2,6 +2,7 @@
 
 pub mod acting;
 pub mod browser;
+pub mod canaries;
 pub mod changing;
 pub mod daemon;
 pub mod description;

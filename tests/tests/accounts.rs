@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tests::acting::Acting;
 use tests::browser::Browser;
+use tests::canaries;
 use tests::mcp::{Client, modern, text};
 use tests::operator::Operator;
 use tests::people::{client_for, connect, connect_url, signed_in};
@@ -39,7 +40,8 @@ async fn suite(host: Host) {
     step("an account that is shared with a team", shared(&scene)).await;
     step("nobody is asked to connect what they may not use", pointless(&scene)).await;
     step("everything that reached the server is on record", conservation(&scene)).await;
-    step("no token is anywhere", canaries(&scene)).await;
+    step("a remote server that wants an account before it says anything", remote(&scene)).await;
+    step("no token is anywhere", nowhere(&scene, &stack)).await;
 }
 
 /// Tokens live so long at the provider of these tests: those who want to see one end need not wait long.
@@ -379,6 +381,38 @@ async fn pointless(scene: &Scene) {
     assert_eq!(last["decision"]["decision"]["policies"], json!(["no-accounts"]), "{last}");
 }
 
+/// A remote MCP server that needs OAuth itself is a provider like any other: whoever looks at it does so on their own account.
+async fn remote(scene: &Scene) {
+    let Scene { operator, .. } = scene;
+    let guarded = Provider::start().await;
+    guarded.play("mcp");
+    guarded.change(|it| it.registers = true);
+    operator.must(Method::PUT, "/providers/notes", guarded.settings("mcp")).await;
+    let url = format!("{}/mcp", guarded.url());
+    let server = json!({ "url": url, "account": { "provider": "notes" }, "trust": "verified" });
+    operator.must(Method::PUT, "/servers/notes", server).await;
+    operator.must(Method::PUT, "/toolboxes/notes", json!({ "servers": [{ "name": "notes" }] })).await;
+    operator.grant("helper", "toolbox/notes").await;
+    let look = "/toolboxes/notes/servers/notes/inspect";
+    let (status, told) = operator.ask(Method::POST, look, json!({})).await;
+    assert!(!status.is_success() && told.to_string().contains("wants an account"), "{told}");
+
+    let owner = operator.person("olga", &["owner"]).await;
+    let mut browser = signed_in(operator, "olga").await;
+    operator.must(Method::PUT, "/users/olga", json!({ "roles": ["owner"] })).await;
+    let page = browser.open("/account/connections").await;
+    guarded.change(|it| it.subject = "4001".to_owned());
+    let page = browser.press(&page, "Connect notes", &[]).await;
+    let page = browser.press(&page, "Continue", &[]).await;
+    assert!(page.status.is_success(), "{}", page.text());
+    owner.inspect("notes", "notes").await;
+
+    let client = client_for(operator, "helper", "notes", "olga").await;
+    assert!(who(&client.call("whoami", json!({})).await).contains("4001"));
+    let stranger = client_for(operator, "helper", "notes", "sam").await;
+    connect_url(&stranger.call("whoami", json!({})).await);
+}
+
 /// What the server heard, against what is on record: no credential was used without a line, and each line belongs to an intent.
 async fn conservation(scene: &Scene) {
     let used = |trail: &[Value]| trail.iter().filter(|event| event["method"] == "connection.use").count();
@@ -404,11 +438,13 @@ async fn conservation(scene: &Scene) {
     }
 }
 
-async fn canaries(scene: &Scene) {
-    let trail = serde_json::to_string(&scene.operator.trail().await).unwrap();
+async fn nowhere(scene: &Scene, stack: &Stack) {
     let secrets = scene.provider.secrets();
     assert!(secrets.len() > 20, "{}", secrets.len());
-    for secret in secrets {
-        assert!(!trail.contains(&secret), "a token is in the trail");
-    }
+    let secrets = secrets.iter().map(String::as_str);
+    let trail = serde_json::to_string(&scene.operator.trail().await).unwrap();
+    canaries::nowhere(secrets.clone(), [("the trail", trail.into_bytes())]);
+    let files = canaries::files(stack.folder());
+    assert!(!files.is_empty());
+    canaries::nowhere(secrets, files);
 }

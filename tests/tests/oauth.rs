@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use tests::canaries;
 use tests::browser::Browser;
 use tests::door::Door;
 use tests::fixture;
@@ -893,27 +894,9 @@ async fn canaries(scene: &Scene) {
         signature,
         told.text("refresh_token"),
     ];
-    let files = files(scene.stack.folder());
+    let files = canaries::files(scene.stack.folder());
     assert!(!files.is_empty() || matches!(scene.stack.door, Door::Memory(_)));
-    for (path, bytes) in files {
-        for secret in secrets {
-            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
-            assert!(!found, "`{secret}` stands in {}", path.display());
-        }
-    }
+    canaries::nowhere(secrets, files);
     let trail = serde_json::to_string(&scene.operator.trail().await).unwrap();
     assert!(secrets.iter().all(|secret| !trail.contains(secret)));
-}
-
-fn files(folder: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else if let Ok(bytes) = std::fs::read(&path) {
-            found.push((path, bytes));
-        }
-    }
-    found
 }

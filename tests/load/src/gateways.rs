@@ -13,7 +13,9 @@ use tests::door::Door;
 use tests::issuer::Issuer;
 use tests::mcp::{self, Client};
 use tests::operator::Operator;
+use tests::people;
 use tests::programs::{free_port, program};
+use tests::provider::Provider;
 use tests::stack::{Host, Process, Stack};
 
 use crate::report::{Cell, Table};
@@ -115,6 +117,13 @@ async fn behind(stack: &Stack, url: &str, issuer: Issuer, host: &'static str) ->
         process,
         token: None,
     }];
+    targets.push(Target {
+        name: if host == "standalone" { "standalone, key + account" } else { "workerd, key + account" },
+        trail: Some(Trail::open(stack.folder())),
+        client: on_an_account(&operator, url).await,
+        process,
+        token: None,
+    });
     if host == "standalone" {
         let mut tokened = trust(&operator, &issuer).await;
         let audience = format!("{}{}", operator.door.url(), tokened.path);
@@ -129,6 +138,21 @@ async fn behind(stack: &Stack, url: &str, issuer: Issuer, host: &'static str) ->
         });
     }
     targets
+}
+
+/// The same server behind the account of somebody who has connected one: a second decision, a sealed credential, a header.
+async fn on_an_account(operator: &Operator, url: &str) -> Client {
+    let provider = Provider::start().await;
+    provider.play("gitlab");
+    operator.must(Method::PUT, "/providers/code", provider.settings("gitlab")).await;
+    let server = json!({ "url": url, "trust": "first_party", "account": { "provider": "code" } });
+    operator.toolbox("acting", &[("mine", server)]).await;
+    operator.grant("worker", "toolbox/acting").await;
+    let client = people::client_for(operator, "worker", "acting", "ann").await;
+    let mut browser = people::signed_in(operator, "ann").await;
+    let asked = client.call(TOOL, json!({})).await;
+    people::connect(&mut browser, people::connect_url(&asked)).await;
+    client
 }
 
 /// Makes an agent that signs in at an issuer.

@@ -76,13 +76,31 @@ async fn protected_resource(State(provider): State<Provider>) -> Response {
     )
 }
 
-/// An MCP server that wants to know who asks.
-async fn mcp(State(provider): State<Provider>) -> Response {
+/// An MCP server that wants to know who asks, before it says anything.
+async fn mcp(State(provider): State<Provider>, headers: HeaderMap, body: Bytes) -> Response {
     provider.count("mcp");
+    let shown = bearer(&headers).unwrap_or_default();
+    let subject = provider.0.grants.lock().unwrap().subject(&shown, provider.now());
+    if let Some(subject) = subject {
+        return json_answer(StatusCode::OK, served(&serde_json::from_slice(&body).unwrap_or_default(), &subject));
+    }
     let metadata = format!("{}/.well-known/oauth-protected-resource/mcp", provider.url());
     let scope = provider.conduct().challenge.map(|scope| format!(", scope=\"{scope}\"")).unwrap_or_default();
     let challenge = format!("Bearer resource_metadata=\"{metadata}\"{scope}");
     (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response()
+}
+
+/// What it says to those it knows.
+fn served(message: &Value, subject: &str) -> Value {
+    let mut result = match message["method"].as_str() {
+        Some("server/discover") => {
+            json!({ "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} } })
+        }
+        Some("tools/list") => json!({ "tools": [{ "name": "whoami", "inputSchema": { "type": "object" } }] }),
+        _ => json!({ "content": [{ "type": "text", "text": subject }] }),
+    };
+    result["resultType"] = json!("complete");
+    json!({ "jsonrpc": "2.0", "id": message["id"], "result": result })
 }
 
 async fn jwks(State(provider): State<Provider>) -> Response {
