@@ -312,11 +312,22 @@ async fn not_taken(scene: &Scene) {
     let answer = client.call("whoami", json!({})).await;
     assert!(who(&answer).contains("git-2009"), "renewed once, and taken then: {answer}");
     assert_eq!(scene.provider.hits("token"), 1);
+    // Nobody's account ends because a server of no trusted publisher says so.
+    let trust = async |trust: &str| {
+        scene.operator.must(Method::PATCH, "/servers/acting", json!({ "trust": trust })).await;
+    };
+    trust("community").await;
+    scene.acting.refuse(1);
+    let told = client.call("whoami", json!({})).await;
+    assert!(text(&told).contains("does not take"), "{told}");
+    assert!(who(&client.call("whoami", json!({})).await).contains("git-2009"));
+    assert_eq!(scene.provider.hits("token"), 0);
+    trust("first_party").await;
     // Never more than once: then the account is over.
     scene.acting.refuse(2);
     let told = client.call("whoami", json!({})).await;
     assert!(text(&told).contains("connect it again"), "{told}");
-    assert_eq!(scene.provider.hits("token"), 1);
+    assert_eq!(scene.provider.hits("token"), 1, "one more");
     let asked = client.call("whoami", json!({})).await;
     let message = &asked["result"]["inputRequests"]["ambit_connect"]["params"]["message"];
     assert!(message.as_str().unwrap().contains("connected again"), "{asked}");

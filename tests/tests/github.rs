@@ -24,13 +24,15 @@ struct Person {
 }
 
 async fn suite(host: Host) {
-    let stack = Stack::with_rates(host, "sign-in=off token=off register=off call=off list=off manage=off").await;
+    let stack =
+        Stack::with_rates(host, "sign-in=off token=off register=off call=off list=off manage=off").await;
     let operator = stack.organisation().await;
     let provider = Provider::start().await;
     provider.play("github-app");
     operator.must(Method::PUT, "/providers/github", provider.settings("github-app")).await;
     let server = Server::build().await;
-    let account = json!({ "provider": "github", "inject": [{ "in": "env", "name": VARIABLE, "value": "{token}" }] });
+    let account =
+        json!({ "provider": "github", "inject": [{ "in": "env", "name": VARIABLE, "value": "{token}" }] });
     let body = json!({ "workload": server.workload(), "account": account, "trust": "verified" });
     operator.toolbox("dev", &[("github", body)]).await;
     operator.must(Method::PUT, "/agents/coder", json!({})).await;

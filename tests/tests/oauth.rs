@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::canaries;
 use tests::browser::Browser;
+use tests::canaries;
 use tests::door::Door;
 use tests::fixture;
 use tests::mcp;

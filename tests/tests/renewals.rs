@@ -126,6 +126,35 @@ fn two_hosts_renew_once() {
 }
 
 #[test]
+fn every_step_of_a_call_fails_before_and_after_it_took_effect() {
+    run(async {
+        let scene = Scene::start(Host::Memory).await;
+        scene.platform().fail(None);
+        assert!(works(&scene.call().await));
+        settle().await;
+        let steps = scene.platform().asked();
+        assert!(steps.len() >= 4, "{steps:?}");
+        for index in 0..steps.len() {
+            for moment in [Moment::Before, Moment::After] {
+                scene.acting.calls();
+                let used = scene.used().await;
+                scene.platform().fail(Some((index, moment)));
+                let first = scene.call().await;
+                settle().await;
+                scene.platform().fail(None);
+                let (reached, recorded) = (scene.acting.calls(), scene.used().await - used);
+                assert!(
+                    reached <= recorded,
+                    "step {index} {moment:?}: {reached} calls, {recorded} lines; {first}"
+                );
+                assert!(works(&scene.call().await), "step {index} {moment:?}: the next call works");
+            }
+        }
+        assert_eq!(scene.provider.hits("token"), 0, "a fault of ours is no reason to renew");
+    });
+}
+
+#[test]
 fn every_step_of_a_renewal_fails_before_and_after_it_took_effect() {
     run(async {
         let scene = Scene::start(Host::Memory).await;

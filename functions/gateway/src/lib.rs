@@ -163,6 +163,7 @@ impl Gateway {
         store::sessions::forget(platform).await?;
         store::authorizations::forget(platform).await?;
         store::idempotency::forget(platform).await?;
+        store::tickets::forget(platform).await?;
         broker::tick(self, platform).await?;
         Ok(unknown)
     }

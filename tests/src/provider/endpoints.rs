@@ -82,7 +82,10 @@ async fn mcp(State(provider): State<Provider>, headers: HeaderMap, body: Bytes) 
     let shown = bearer(&headers).unwrap_or_default();
     let subject = provider.0.grants.lock().unwrap().subject(&shown, provider.now());
     if let Some(subject) = subject {
-        return json_answer(StatusCode::OK, served(&serde_json::from_slice(&body).unwrap_or_default(), &subject));
+        return json_answer(
+            StatusCode::OK,
+            served(&serde_json::from_slice(&body).unwrap_or_default(), &subject),
+        );
     }
     let metadata = format!("{}/.well-known/oauth-protected-resource/mcp", provider.url());
     let scope = provider.conduct().challenge.map(|scope| format!(", scope=\"{scope}\"")).unwrap_or_default();

@@ -18,6 +18,9 @@ pub(crate) enum BrokerError {
     /// The server wants something of the credential that is not there.
     #[error("the server wants `{0}` of the account, which it does not have")]
     Lacks(String),
+    /// A server does not take it, and is not believed that it is over.
+    #[error("server `{0}` does not take the account's credential")]
+    NotTaken(String),
     /// The credential is not what we sealed, or was asked for without a right to it.
     #[error("the credential does not open")]
     Unopened,
@@ -37,6 +40,7 @@ impl BrokerError {
             Self::Ours(_) => "the account's provider refuses this gateway: tell whoever runs it to look at the provider's settings (`ambit provider doctor`)".to_owned(),
             Self::Later(_) => "the account can't be used at the moment: try again".to_owned(),
             Self::Lacks(part) => format!("the server wants `{part}` of the account, which it does not have: tell whoever runs this gateway"),
+            Self::NotTaken(server) => format!("server `{server}` does not take the account's credential: if its provider has ended it, connect the account again"),
             Self::Unopened => "the account's credential can't be opened: connect the account again".to_owned(),
             Self::Vault(error) => error.told().to_owned(),
             Self::Platform(error) => error.told().to_owned(),
@@ -48,7 +52,7 @@ impl BrokerError {
         use crate::error::Fault;
         match self {
             Self::Ended(_) => Fault::Caller,
-            Self::Later(_) => Fault::Upstream,
+            Self::Later(_) | Self::NotTaken(_) => Fault::Upstream,
             Self::Ours(_) | Self::Lacks(_) | Self::Unopened => Fault::Ours,
             Self::Vault(error) => error.fault(),
             Self::Platform(_) => Fault::Platform,

@@ -57,20 +57,6 @@ macro_rules! best_account {
 }
 pub(super) use {account, best_account};
 
-/// A connection as it stands, for whoever waits for it or manages it.
-pub(crate) async fn find(
-    platform: &impl Platform,
-    org: &OrgId,
-    id: &ConnectionId,
-) -> Result<Option<Account>, PlatformError> {
-    const SQL: &str = concat!(
-        "SELECT ",
-        account!(),
-        " FROM connections c JOIN users u ON u.id = c.owner_id WHERE c.org_id = ?1 AND c.id = ?2"
-    );
-    one(platform, Statement::new(SQL, [org.as_str().into(), id.as_str().into()])).await
-}
-
 /// A person's own account at a provider.
 pub(crate) async fn personal(
     platform: &impl Platform,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::{Response, StatusCode};
 use policies::Permit;
 use schemas::audit::Ended;
-use schemas::decision::Action;
+use schemas::decision::{Action, Trust};
 use schemas::ids::ApprovalId;
 
 use super::answer::{Relay, relay};
@@ -274,7 +274,8 @@ enum Undelivered {
 }
 
 /// Sends a message. A server at an address that does not take the account's credential is asked once more, with a renewed one; if it does
-/// not take that either, the account is over until its owner connects it again.
+/// not take that either, the account is over until its owner connects it again. The word of a server whose publisher is not trusted is not
+/// enough for that: it would end accounts that other servers act on.
 async fn deliver<P: Platform>(
     visit: &Visit<'_, P>,
     server: &Server,
@@ -293,6 +294,9 @@ async fn deliver<P: Platform>(
         return Ok(response);
     }
     drop(response);
+    if !matches!(server.trust, Trust::FirstParty | Trust::Verified) {
+        return Err(Undelivered::Account(BrokerError::NotTaken(server.name.to_string())));
+    }
     let delivery = visit.replace(about, recorded, server).await.map_err(Undelivered::Account)?;
     let intent = &recorded.intent;
     let send = upstream::send(gateway, *platform, intent, toolbox, server, message, Some(&delivery));
