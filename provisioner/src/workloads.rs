@@ -287,13 +287,22 @@ impl Workloads {
             .ok_or_else(|| Error::ServerFailed { reason: "it ended as soon as it was up".to_owned() })
     }
 
-    /// Removes a workload, and those of its subjects; no error if there is none.
+    /// Removes a workload, and those of its subjects; of an account, also its session with a server that all share. No error if
+    /// there is none.
     pub(crate) async fn delete(&self, name: &WorkloadName) -> Result<(), Error> {
         let mut names: BTreeSet<WorkloadName> =
             self.entries().iter().map(|known| known.name.clone()).collect();
         let found = self.hosts.every_container().await?;
         names.extend(found.iter().filter_map(|(_, found)| found.labels.get(WORKLOAD_LABEL)?.parse().ok()));
         names.retain(|other| name.covers(other));
+        for base in self.entries().iter().filter(|base| base.name != *name && base.name.covers(name)) {
+            // Of an account that a server has requests of, and no process for.
+            if let Some(Awake { server, .. }) = base.awake()
+                && let Server::Http(server) = &*server
+            {
+                server.forget(|account| base.name.for_subject(account).as_ref() == Ok(name));
+            }
+        }
         for name in names {
             self.delete_one(&name).await?;
         }

@@ -161,6 +161,10 @@ async fn each_account_has_a_session_of_its_own() {
                 (403, &json!("urn:ambit:wrong-credential"))
             );
         }
+        // Disconnected: what her session was begun with is not used again.
+        let name = schemas::names::WorkloadName::parse(NAME).unwrap().for_subject(&account(b'a')).unwrap();
+        assert_eq!(rig.json("DELETE", &format!("/v1/workloads/{name}"), "").await.0, 204);
+        assert_eq!(call(&rig, &bearer(b'a', 1, "ann")).await.text(), "request ann, session ann, meta null");
         // A server that forgets its sessions is greeted again, on the same account.
         server.sessions.lock().unwrap().clear();
         assert_eq!(call(&rig, &bearer(b'b', 1, "bob")).await.text(), "request bob, session bob, meta null");

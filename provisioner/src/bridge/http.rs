@@ -174,6 +174,12 @@ impl HttpServer {
         target
     }
 
+    /// Forgets accounts, and with them what their requests were made with. What is under way comes to its end.
+    pub(crate) fn forget(&self, ended: impl Fn(&ConnectionId) -> bool) {
+        let mut lines = self.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        lines.retain(|account, _| !account.as_ref().is_some_and(&ended));
+    }
+
     /// Ends what is under way.
     pub(crate) fn close(&self) {
         self.watch.0.abort();

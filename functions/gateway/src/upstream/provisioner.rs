@@ -112,7 +112,7 @@ async fn channel<P: Platform>(
         .await
         .map_err(|error| unreachable(server, &error))?;
     let opened = transit::proven(&gateway.provisioner_key, &nonce, platform.now(), &body)
-        .and_then(|key| Channel::open(platform, key));
+        .and_then(|key| Channel::open(&|bytes: &mut [u8]| platform.fill_random(bytes), key));
     Ok(gateway.transit.keep(opened.map_err(|reason| failed(reason.to_owned()))?))
 }
 
@@ -252,7 +252,7 @@ fn sign<P: Platform>(
     let mut base = signature_base(request.method().as_str(), path, at, &nonce, digest.as_str());
     let unsigned = |_| "the request could not be signed";
     if let Some((channel, plain)) = credential {
-        let header = channel.seal(platform, &base, plain)?.header();
+        let header = channel.seal(&|bytes: &mut [u8]| platform.fill_random(bytes), &base, plain)?.header();
         base = signature_base_with_credential(&base, &header);
         let mut header = HeaderValue::from_str(&header).map_err(unsigned)?;
         header.set_sensitive(true);

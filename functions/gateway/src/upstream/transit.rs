@@ -18,8 +18,6 @@ use schemas::ids::Timestamp;
 use schemas::provisioner::{Sealed, TRANSIT_EXPORT, TransitKey, transit_info};
 use zeroize::Zeroizing;
 
-use crate::platform::Platform;
-
 /// A key is asked for anew this long before it ends.
 const MARGIN_MS: i64 = 10 * 60 * 1000;
 
@@ -87,7 +85,7 @@ impl Channel {
     ///
     /// # Errors
     /// The key is none.
-    pub(super) fn open(platform: &impl Platform, key: TransitKey) -> Result<Self, &'static str> {
+    pub(super) fn open(random: Random<'_>, key: TransitKey) -> Result<Self, &'static str> {
         let ill_formed = "its transit key is ill-formed";
         let public = URL_SAFE_NO_PAD.decode(&key.public_key).map_err(|_| ill_formed)?;
         let public = <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(&public).map_err(|_| ill_formed)?;
@@ -95,7 +93,7 @@ impl Channel {
             &OpModeS::Base,
             &public,
             transit_info(&key.key_id).as_bytes(),
-            &mut Randomness(platform),
+            &mut Randomness(random),
         )
         .map_err(|_| ill_formed)?;
         let mut secret = Zeroizing::new([0; 32]);
@@ -104,14 +102,9 @@ impl Channel {
     }
 
     /// Seals a text for one call: `base` is what the signature of that call covers.
-    pub(super) fn seal(
-        &self,
-        platform: &impl Platform,
-        base: &str,
-        plain: &[u8],
-    ) -> Result<Sealed, &'static str> {
+    pub(super) fn seal(&self, random: Random<'_>, base: &str, plain: &[u8]) -> Result<Sealed, &'static str> {
         let mut nonce = [0; 24];
-        platform.fill_random(&mut nonce);
+        random(&mut nonce);
         let sealed = XChaCha20Poly1305::new(&Key::from(*self.secret))
             .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: base.as_bytes() })
             .map_err(|_| "the credential could not be sealed")?;
@@ -120,28 +113,137 @@ impl Channel {
     }
 }
 
-/// The platform's randomness, as the library asks for it.
-struct Randomness<'a, P>(&'a P);
+/// The platform's randomness.
+pub(super) type Random<'a> = &'a dyn Fn(&mut [u8]);
 
-impl<P: Platform> TryRng for Randomness<'_, P> {
+/// The same, as the library asks for it.
+struct Randomness<'a>(Random<'a>);
+
+impl TryRng for Randomness<'_> {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
         let mut bytes = [0; 4];
-        self.0.fill_random(&mut bytes);
+        (self.0)(&mut bytes);
         Ok(u32::from_le_bytes(bytes))
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
         let mut bytes = [0; 8];
-        self.0.fill_random(&mut bytes);
+        (self.0)(&mut bytes);
         Ok(u64::from_le_bytes(bytes))
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        self.0.fill_random(bytes);
+        (self.0)(bytes);
         Ok(())
     }
 }
 
-impl<P: Platform> TryCryptoRng for Randomness<'_, P> {}
+impl TryCryptoRng for Randomness<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    const SHARED: &[u8] = &[7; 32];
+    const NOW: Timestamp = Timestamp(1_000_000_000);
+
+    /// Never the same twice.
+    fn random() -> impl Fn(&mut [u8]) {
+        let drawn = Cell::new(0_u8);
+        move |bytes: &mut [u8]| {
+            for byte in bytes {
+                drawn.set(drawn.get().wrapping_add(1));
+                *byte = drawn.get();
+            }
+        }
+    }
+
+    fn pair() -> (<X25519HkdfSha256 as Kem>::PrivateKey, TransitKey) {
+        let (private, public) = X25519HkdfSha256::derive_keypair(&[9; 32]);
+        let mut key = TransitKey {
+            key_id: "k".to_owned(),
+            public_key: URL_SAFE_NO_PAD.encode(public.to_bytes()),
+            made_at: NOW,
+            expires_at: NOW.plus(24 * 60 * 60 * 1000),
+            mac: String::new(),
+        };
+        let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(SHARED).unwrap();
+        mac.update(key.base("nonce").as_bytes());
+        key.mac = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
+        (private, key)
+    }
+
+    fn told(key: &TransitKey) -> Vec<u8> {
+        serde_json::to_vec(key).unwrap()
+    }
+
+    #[test]
+    fn nothing_is_sealed_to_a_key_that_is_not_proven() {
+        let (_, key) = pair();
+        assert_eq!(proven(SHARED, "nonce", NOW, &told(&key)).unwrap(), key);
+        let refused = |shared: &[u8], nonce: &str, now, key: &TransitKey| {
+            proven(shared, nonce, now, &told(key)).unwrap_err();
+        };
+        refused(SHARED, "another", NOW, &key);
+        refused(&[8; 32], "nonce", NOW, &key);
+        refused(SHARED, "nonce", NOW.plus(24 * 60 * 60 * 1000), &key);
+        refused(SHARED, "nonce", NOW, &TransitKey { key_id: "x".to_owned(), ..key.clone() });
+        refused(
+            SHARED,
+            "nonce",
+            NOW,
+            &TransitKey { public_key: URL_SAFE_NO_PAD.encode([1; 32]), ..key.clone() },
+        );
+        refused(SHARED, "nonce", NOW, &TransitKey { expires_at: Timestamp(i64::MAX), ..key });
+    }
+
+    #[test]
+    fn whoever_has_the_key_opens_it_with_the_call_it_is_for() {
+        let (private, key) = pair();
+        let random = random();
+        let channel = Channel::open(&random, key).unwrap();
+        let sealed = channel.seal(&random, "base", b"secret").unwrap();
+        let again = channel.seal(&random, "base", b"secret").unwrap();
+        assert_eq!(sealed.encapsulated, again.encapsulated);
+        assert_ne!(sealed.text, again.text);
+        let from = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(&sealed.encapsulated).unwrap();
+        let context = hpke::setup_receiver::<Aead, HkdfSha256, X25519HkdfSha256>(
+            &hpke::OpModeR::Base,
+            &private,
+            &from,
+            transit_info("k").as_bytes(),
+        );
+        let mut secret = [0; 32];
+        context.unwrap().export(TRANSIT_EXPORT, &mut secret).unwrap();
+        let (nonce, text) = sealed.text.split_first_chunk::<24>().unwrap();
+        let open = |base: &str| {
+            XChaCha20Poly1305::new(&Key::from(secret))
+                .decrypt(&XNonce::from(*nonce), Payload { msg: text, aad: base.as_bytes() })
+        };
+        assert_eq!(open("base").unwrap(), b"secret");
+        assert!(open("another").is_err());
+        assert!(!format!("{channel:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_channel_is_kept_until_shortly_before_its_key_ends_or_it_is_not_known() {
+        let (_, key) = pair();
+        let (transit, random) = (Transit::default(), random());
+        let end = key.expires_at;
+        let first = transit.keep(Channel::open(&random, key.clone()).unwrap());
+        assert!(transit.current(end.plus(-MARGIN_MS - 1)).is_some());
+        assert!(transit.current(end.plus(-MARGIN_MS)).is_none());
+        let second = transit.keep(Channel::open(&random, key).unwrap());
+        transit.forget(&first);
+        assert!(
+            transit.current(NOW).is_some(),
+            "another call was told first, and has asked for the next already"
+        );
+        transit.forget(&second);
+        assert!(transit.current(NOW).is_none());
+    }
+}
