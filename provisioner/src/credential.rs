@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use schemas::ids::{ConnectionId, Sha256Hex};
 use schemas::provisioner::{Delivered, Placement, SecretText, Subject};
 
@@ -51,8 +53,9 @@ impl Given {
         let digest = digest.map_err(|_| Error::WrongCredential { reason: "it has no form".to_owned() })?;
         let Delivered { subject, version, until: _, token, placed } = delivered;
         let (mut headers, mut meta, mut at_start) = (HeaderMap::new(), Vec::new(), Vec::new());
-        let mut secrets = vec![token];
+        let mut secrets = Vec::new();
         for (at, value) in placed {
+            secrets.extend(encoded(&token, &value));
             match &at {
                 Placement::Header { name } => {
                     let name = HeaderName::from_bytes(name.as_str().as_bytes());
@@ -74,6 +77,7 @@ impl Given {
                 }
             }
         }
+        secrets.push(token);
         Ok(Self { subject, version, headers, meta, at_start, secrets: Secrets::new(secrets), digest })
     }
 
@@ -103,6 +107,16 @@ impl Given {
     pub(crate) fn held(&self) -> Held {
         Held { subject: self.subject.clone(), version: self.version, digest: self.digest.clone() }
     }
+}
+
+/// Words of a text that hold the token in base64, as passwords are sent (RFC 7617 §2).
+fn encoded(token: &SecretText, text: &SecretText) -> Vec<SecretText> {
+    let holds = |word: &&str| {
+        let decoded = STANDARD.decode(word).map(zeroize::Zeroizing::new);
+        decoded.is_ok_and(|decoded| memchr::memmem::find(&decoded, token.expose().as_bytes()).is_some())
+    };
+    let words = text.expose().split(|c: char| !(c.is_ascii_alphanumeric() || "+/=".contains(c)));
+    words.filter(holds).map(|word| SecretText::new(word.to_owned())).collect()
 }
 
 /// Refuses a call whose credential is not of the account that a workload serves. Names of workloads are no proof: this is.
@@ -176,6 +190,14 @@ mod tests {
         assert!(held.is_stale(&given(1, 5, variable("T"), "y")), "the same in another form");
         assert!(!held.is_stale(&given(1, 5, variable("T"), "x")));
         assert!(!held.is_stale(&given(1, 4, variable("T"), "y")));
+    }
+
+    #[test]
+    fn a_password_is_struck_out_as_it_is_sent_too() {
+        let sent = STANDARD.encode("ann:CANARY-token");
+        let given = given(1, 1, variable("BASIC"), &format!("Basic {sent}"));
+        let struck = given.secrets().strike_text(format!("{sent} CANARY-token https://api.example"));
+        assert_eq!(struck, "[redacted] [redacted] https://api.example");
     }
 
     #[test]

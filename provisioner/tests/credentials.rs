@@ -293,6 +293,12 @@ async fn a_message_brings_it_in_meta() {
             let meta: Value = serde_json::from_str(heard.text()).unwrap();
             assert_eq!(meta["com.example/token"], name, "{era:?}");
         }
+        let header = credential(&account(b'a'), 1, "ann", &[at(json!({"in": "header", "name": "x-key"}))]);
+        assert_eq!(
+            rig.tool_with(NAME, "meta", json!({}), &header).await.status,
+            403,
+            "it has no place there"
+        );
         let heard = rig.tool(NAME, "meta", json!({})).await;
         assert!(!heard.text().contains("com.example/token"));
         assert_eq!(count(&host, "start"), 1, "one process for all");

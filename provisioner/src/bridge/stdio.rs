@@ -116,6 +116,10 @@ impl StdioServer {
 
     /// Answers one request.
     pub(crate) async fn answer(&self, request: Request<'_>, call: Call<'_>) -> Result<Response<Body>, Error> {
+        if call.given.is_some_and(|given| !given.headers().is_empty()) {
+            let reason = "a server on stdin and stdout reads no headers".to_owned();
+            return Err(Error::WrongCredential { reason });
+        }
         if let Greeting::Legacy(handshake) = &self.greeting {
             match request.method.as_ref() {
                 "server/discover" => {

@@ -205,6 +205,9 @@ fn check_workload<P: Platform>(
             return Err(ApiError::Malformed(format!("`workload.{key}` is not yours to say: leave it out")));
         }
     }
+    if fields.contains_key("subject") {
+        return Err(ApiError::Malformed("`workload.subject` is not yours to say: see `account`".into()));
+    }
     serde_json::from_value::<WorkloadSpec>(whole)
         .map(drop)
         .map_err(|error| ApiError::Malformed(format!("`workload`: {error}")))
