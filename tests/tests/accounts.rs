@@ -31,6 +31,7 @@ async fn suite(host: Host) {
     step("a state of another call is worth nothing, and on record", states(&scene)).await;
     step("a person may say no", decline(&scene)).await;
     step("a tool that needs more", more_scopes(&scene)).await;
+    step("first the account, then the approval", approvals(&scene)).await;
     step("prompts act on accounts, too", prompts(&scene)).await;
     step("fifty calls when the token is over", fifty(&scene)).await;
     step("a provider that is away", away(&scene)).await;
@@ -231,6 +232,27 @@ async fn more_scopes(scene: &Scene) {
     let asked_for = &scene.provider.asked("authorize")["scope"];
     assert!(asked_for.contains("api") && asked_for.contains("read_user"), "{asked_for}");
     assert!(who(&client.call("write", json!({})).await).contains("git-2004"));
+}
+
+/// A word that is given is used up by one try: so nobody is asked for theirs before everything else is there.
+async fn approvals(scene: &Scene) {
+    let judge = async |destructive: bool| {
+        let flags = json!({ "readOnly": false, "destructive": destructive, "idempotent": false, "openWorld": false });
+        let judgement = json!({ "state": "approved", "flags": flags });
+        scene.operator.must(Method::PUT, "/servers/acting/tools/write", judgement).await;
+    };
+    judge(true).await;
+    let client = scene.client("liz").await;
+    let mut browser = signed_in(&scene.operator, "liz").await;
+    scene.provider.change(|it| it.subject = "2014".to_owned());
+    let asked = client.call("write", json!({})).await;
+    connect(&mut browser, connect_url(&asked)).await;
+    let asked = client.call("write", json!({})).await;
+    let url = asked["result"]["inputRequests"]["ambit_approval"]["params"]["url"].as_str();
+    let page = browser.open(url.unwrap_or_else(|| panic!("{asked}"))).await;
+    browser.press(&page, "Approve", &[]).await;
+    assert!(who(&client.call("write", json!({})).await).contains("git-2014"));
+    judge(false).await;
 }
 
 async fn prompts(scene: &Scene) {

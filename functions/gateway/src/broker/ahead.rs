@@ -25,14 +25,14 @@ pub(crate) async fn tick<P: Platform>(gateway: &Gateway, platform: &P) -> Result
     stream::iter(due)
         .for_each_concurrent(AT_ONCE, |(id, org, version)| async move {
             let about = About {
-                org: org.clone(),
+                org,
                 actor: Actor { agent: None, user: None, credential: "gateway".to_owned() },
                 method: "connection.refresh".to_owned(),
                 subject: None,
                 arguments: None,
                 traceparent: None,
             };
-            refresh::ahead(gateway, platform, &org, (&id, version), &about).await;
+            refresh::ahead(gateway, platform, (&id, version), &about).await;
         })
         .await;
     if revocations::any_due(platform).await? {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use schemas::ids::{ConnectionId, EventId, OrgId};
+use schemas::ids::{ConnectionId, EventId};
 
 use super::connections::scopes;
 use super::provider::token;
@@ -42,19 +42,17 @@ enum Outcome {
 pub(crate) fn refresh_later<P: Platform>(
     gateway: &Gateway,
     platform: &P,
-    org: &OrgId,
     account: &Account,
     about: &About,
 ) {
     // Whoever waits for it has gone, and that is no reason to stop.
-    drop(begin(gateway, platform, org, (&account.id, account.version), about));
+    drop(begin(gateway, platform, (&account.id, account.version), about));
 }
 
 /// Makes an account whose token is over usable again, and answers the version of its credential then.
 pub(crate) async fn make_usable<P: Platform>(
     gateway: &Gateway,
     platform: &P,
-    org: &OrgId,
     account: &Account,
     about: &About,
 ) -> Result<i64, BrokerError> {
@@ -64,14 +62,13 @@ pub(crate) async fn make_usable<P: Platform>(
     if seen.version != account.version && seen.usable_until.is_none_or(|until| now < until) {
         return Ok(seen.version);
     }
-    renew(gateway, platform, org, (&account.id, seen.version), about).await
+    renew(gateway, platform, (&account.id, seen.version), about).await
 }
 
 /// The server refused a credential whose time was not over: it is renewed, once, unless somebody did already.
 pub(crate) async fn refused<P: Platform>(
     gateway: &Gateway,
     platform: &P,
-    org: &OrgId,
     account: &Account,
     about: &About,
 ) -> Result<i64, BrokerError> {
@@ -79,18 +76,17 @@ pub(crate) async fn refused<P: Platform>(
     if seen.version != account.version {
         return Ok(seen.version);
     }
-    renew(gateway, platform, org, (&account.id, account.version), about).await
+    renew(gateway, platform, (&account.id, account.version), about).await
 }
 
 /// Renews what is due ahead of time, for the scheduled work.
 pub(super) async fn ahead<P: Platform>(
     gateway: &Gateway,
     platform: &P,
-    org: &OrgId,
     which: (&ConnectionId, i64),
     about: &About,
 ) {
-    if let Ok(Outcome::Failed(error)) = begin(gateway, platform, org, which, about).await {
+    if let Ok(Outcome::Failed(error)) = begin(gateway, platform, which, about).await {
         tracing::info!(connection = %which.0, %error, "an account was not renewed ahead");
     }
 }
@@ -98,13 +94,12 @@ pub(super) async fn ahead<P: Platform>(
 async fn renew<P: Platform>(
     gateway: &Gateway,
     platform: &P,
-    org: &OrgId,
     (id, version): (&ConnectionId, i64),
     about: &About,
 ) -> Result<i64, BrokerError> {
     // Twice: whoever is at it may have died, and its lease runs out.
     for _ in 0..2 {
-        match begin(gateway, platform, org, (id, version), about).await {
+        match begin(gateway, platform, (id, version), about).await {
             Ok(Outcome::Renewed) => return Ok(version.saturating_add(1)),
             Ok(Outcome::NotOurs) => {
                 if let Some(version) = wait(platform, (id, version)).await? {
@@ -122,7 +117,6 @@ async fn renew<P: Platform>(
 fn begin<P: Platform>(
     gateway: &Gateway,
     platform: &P,
-    org: &OrgId,
     (id, version): (&ConnectionId, i64),
     about: &About,
 ) -> oneshot::Receiver<Outcome> {
@@ -130,7 +124,6 @@ fn begin<P: Platform>(
     let attempt = Attempt {
         gateway: gateway.clone(),
         platform: platform.clone(),
-        org: org.clone(),
         id: id.clone(),
         version,
         about: about.clone(),
@@ -173,7 +166,6 @@ async fn look<P: Platform>(platform: &P, id: &ConnectionId) -> Result<store::Wat
 struct Attempt<P: Platform> {
     gateway: Gateway,
     platform: P,
-    org: OrgId,
     id: ConnectionId,
     version: i64,
     about: About,

@@ -241,7 +241,7 @@ impl<P: Platform> Visit<'_, P> {
         let sealed = match sealed {
             Some(sealed) => {
                 if using.account.is_due(platform.now()) {
-                    broker::refresh_later(gateway, *platform, org, &using.account, about);
+                    broker::refresh_later(gateway, *platform, &using.account, about);
                 }
                 sealed
             }
@@ -257,11 +257,11 @@ impl<P: Platform> Visit<'_, P> {
         intent: &Intent<P>,
         using: &mut Using,
     ) -> Result<String, BrokerError> {
-        let (gateway, platform, org) = (self.gateway, self.platform, &self.toolbox.org.id);
+        let (gateway, platform) = (self.gateway, self.platform);
         // Twice: somebody else may renew it between our look and our reading.
         for _ in 0..2 {
             using.account.version =
-                broker::make_usable(gateway, platform, org, &using.account, about).await?;
+                broker::make_usable(gateway, platform, &using.account, about).await?;
             let access = Access::new(&using.permit, using.account.version).ok_or(BrokerError::Unopened)?;
             if let Some(sealed) = intent.access(platform, about, &access).await? {
                 return Ok(sealed);
@@ -281,7 +281,7 @@ impl<P: Platform> Visit<'_, P> {
         let (Some(using), Some(acts_on)) = (&mut recorded.using, &server.acts_on) else {
             return Err(BrokerError::Unopened);
         };
-        using.account.version = broker::refused(gateway, platform, org, &using.account, about).await?;
+        using.account.version = broker::refused(gateway, platform, &using.account, about).await?;
         let access = Access::new(&using.permit, using.account.version).ok_or(BrokerError::Unopened)?;
         let sealed = recorded.intent.access(platform, about, &access).await?;
         let sealed = sealed.ok_or_else(|| BrokerError::Later("the account is being changed".to_owned()))?;

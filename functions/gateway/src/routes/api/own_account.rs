@@ -48,7 +48,7 @@ async fn on_own_account<P: Platform>(
     let facts = ResourceFacts::Connection(account.facts(&desk.facts(), &acts_on.provider));
     let permit = desk.demand(Action::Connect, facts, None).await?;
     if !account.is_usable(platform.now()) {
-        account.version = broker::make_usable(gateway, platform, org, &account, about).await?;
+        account.version = broker::make_usable(gateway, platform, &account, about).await?;
     }
     let access = Access::new(&permit, account.version).ok_or(BrokerError::Unopened)?;
     let sealed = intent.access(platform, about, &access).await?;
