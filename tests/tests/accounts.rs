@@ -237,7 +237,8 @@ async fn more_scopes(scene: &Scene) {
 /// A word that is given is used up by one try: so nobody is asked for theirs before everything else is there.
 async fn approvals(scene: &Scene) {
     let judge = async |destructive: bool| {
-        let flags = json!({ "readOnly": false, "destructive": destructive, "idempotent": false, "openWorld": false });
+        let flags =
+            json!({ "readOnly": false, "destructive": destructive, "idempotent": false, "openWorld": false });
         let judgement = json!({ "state": "approved", "flags": flags });
         scene.operator.must(Method::PUT, "/servers/acting/tools/write", judgement).await;
     };

@@ -47,7 +47,7 @@ pub(super) async fn unseal<P: Platform>(
             tracing::error!(connection = %account.id, version = account.version, "a sealed credential is not what was sealed for its place");
             BrokerError::Unopened
         }
-        error => error.into(),
+        error @ (VaultError::Gone { .. } | VaultError::Root(_) | VaultError::Platform(_)) => error.into(),
     })?;
     Credential::from_bytes(&bytes).ok_or(BrokerError::Unopened)
 }

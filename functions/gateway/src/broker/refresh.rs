@@ -39,12 +39,7 @@ enum Outcome {
 }
 
 /// Renews a credential after the answer, if it is due.
-pub(crate) fn refresh_later<P: Platform>(
-    gateway: &Gateway,
-    platform: &P,
-    account: &Account,
-    about: &About,
-) {
+pub(crate) fn refresh_later<P: Platform>(gateway: &Gateway, platform: &P, account: &Account, about: &About) {
     // Whoever waits for it has gone, and that is no reason to stop.
     drop(begin(gateway, platform, (&account.id, account.version), about));
 }

@@ -64,15 +64,12 @@ pub(super) async fn tell<P: Platform>(
             }
             Err(_) => None,
         };
-        let statements = match told {
-            Some(what) => {
-                vec![store::done(&revocation.connection), note(platform, &about, &revocation, what)?]
-            }
-            None => {
-                let doublings = u32::try_from(revocation.attempts).unwrap_or(u32::MAX).min(10);
-                let rest = REST.saturating_mul(1 << doublings).min(LONGEST_REST);
-                vec![store::again(&revocation.connection, platform.now().plus(rest))]
-            }
+        let statements = if let Some(what) = told {
+            vec![store::done(&revocation.connection), note(platform, &about, &revocation, what)?]
+        } else {
+            let doublings = u32::try_from(revocation.attempts).unwrap_or(u32::MAX).min(10);
+            let rest = REST.saturating_mul(1 << doublings).min(LONGEST_REST);
+            vec![store::again(&revocation.connection, platform.now().plus(rest))]
         };
         platform.sql(Batch::write(statements)).await?;
     }

@@ -260,8 +260,7 @@ impl<P: Platform> Visit<'_, P> {
         let (gateway, platform) = (self.gateway, self.platform);
         // Twice: somebody else may renew it between our look and our reading.
         for _ in 0..2 {
-            using.account.version =
-                broker::make_usable(gateway, platform, &using.account, about).await?;
+            using.account.version = broker::make_usable(gateway, platform, &using.account, about).await?;
             let access = Access::new(&using.permit, using.account.version).ok_or(BrokerError::Unopened)?;
             if let Some(sealed) = intent.access(platform, about, &access).await? {
                 return Ok(sealed);

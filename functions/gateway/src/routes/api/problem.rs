@@ -80,7 +80,13 @@ impl From<BrokerError> for ApiError {
     fn from(error: BrokerError) -> Self {
         match error {
             BrokerError::Platform(error) => Self::Platform(error),
-            error => {
+            BrokerError::Vault(error) => error.into(),
+            error @ (BrokerError::Ended(_)
+            | BrokerError::Ours(_)
+            | BrokerError::Later(_)
+            | BrokerError::Lacks(_)
+            | BrokerError::NotTaken(_)
+            | BrokerError::Unopened) => {
                 error.fault().log(&error.to_string());
                 Self::Refused { message: error.told(), details: json!([]) }
             }
