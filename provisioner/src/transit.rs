@@ -140,28 +140,52 @@ fn told(pair: &Pair) -> TransitKey {
 }
 
 /// The gateway's side, for tests and for whoever speaks to a provisioner without one.
-///
-/// # Errors
-/// The key is none, or the credential has no form.
-pub fn seal(key: &TransitKey, base: &str, credential: &Delivered) -> Result<Sealed, String> {
-    let public = URL_SAFE_NO_PAD.decode(&key.public_key).map_err(|error| error.to_string())?;
-    let public = <Suite as Kem>::PublicKey::from_bytes(&public).map_err(|error| error.to_string())?;
-    let (encapsulated, context) = hpke::setup_sender_with_rng::<Aead, HkdfSha256, Suite>(
-        &hpke::OpModeS::Base,
-        &public,
-        transit_info(&key.key_id).as_bytes(),
-        &mut hpke::rand_core::UnwrapErr(getrandom::SysRng),
-    )
-    .map_err(|error| error.to_string())?;
-    let (mut secret, mut nonce) = (Zeroizing::new([0; 32]), [0; 24]);
-    context.export(TRANSIT_EXPORT, &mut *secret).map_err(|error| error.to_string())?;
-    getrandom::fill(&mut nonce).map_err(|error| error.to_string())?;
-    let plain = credential.to_bytes().map_err(|error| error.to_string())?;
-    let sealed = XChaCha20Poly1305::new(&Key::from(*secret))
-        .encrypt(&XNonce::from(nonce), Payload { msg: &plain, aad: base.as_bytes() })
+pub struct Sender {
+    key_id: String,
+    encapsulated: Vec<u8>,
+    secret: Secret,
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sender(..)")
+    }
+}
+
+impl Sender {
+    /// Agrees on a secret with whoever has the key.
+    ///
+    /// # Errors
+    /// The key is none.
+    pub fn new(key: &TransitKey) -> Result<Self, String> {
+        let public = URL_SAFE_NO_PAD.decode(&key.public_key).map_err(|error| error.to_string())?;
+        let public = <Suite as Kem>::PublicKey::from_bytes(&public).map_err(|error| error.to_string())?;
+        let (encapsulated, context) = hpke::setup_sender_with_rng::<Aead, HkdfSha256, Suite>(
+            &hpke::OpModeS::Base,
+            &public,
+            transit_info(&key.key_id).as_bytes(),
+            &mut hpke::rand_core::UnwrapErr(getrandom::SysRng),
+        )
         .map_err(|error| error.to_string())?;
-    let text = [nonce.as_slice(), &sealed].concat();
-    Ok(Sealed { key_id: key.key_id.clone(), encapsulated: encapsulated.to_bytes().to_vec(), text })
+        let mut secret = Zeroizing::new([0; 32]);
+        context.export(TRANSIT_EXPORT, &mut *secret).map_err(|error| error.to_string())?;
+        Ok(Self { key_id: key.key_id.clone(), encapsulated: encapsulated.to_bytes().to_vec(), secret })
+    }
+
+    /// Seals a credential for one call: `base` is what its signature covers.
+    ///
+    /// # Errors
+    /// The credential has no form, or there is no randomness.
+    pub fn seal(&self, base: &str, credential: &Delivered) -> Result<Sealed, String> {
+        let mut nonce = [0; 24];
+        getrandom::fill(&mut nonce).map_err(|error| error.to_string())?;
+        let plain = credential.to_bytes().map_err(|error| error.to_string())?;
+        let sealed = XChaCha20Poly1305::new(&Key::from(*self.secret))
+            .encrypt(&XNonce::from(nonce), Payload { msg: &plain, aad: base.as_bytes() })
+            .map_err(|error| error.to_string())?;
+        let text = [nonce.as_slice(), &sealed].concat();
+        Ok(Sealed { key_id: self.key_id.clone(), encapsulated: self.encapsulated.clone(), text })
+    }
 }
 
 #[cfg(test)]
@@ -181,21 +205,22 @@ mod tests {
     fn it_opens_with_the_call_that_it_was_sealed_for_and_no_other() {
         let (keys, shared) = (Keys::default(), SharedKey::new([7; 32]));
         let key = keys.hand_out(&shared, "n", AT).unwrap();
-        let header = seal(&key, "base", &credential()).unwrap().header();
+        let sender = Sender::new(&key).unwrap();
+        let header = sender.seal("base", &credential()).unwrap().header();
         assert_eq!(keys.open(&header, "base", AT).unwrap().version, 3);
         assert!(matches!(keys.open(&header, "other", AT), Err(Error::WrongCredential { .. })));
         for spoilt in [header.replace("key=", "key=0"), header.replace("v1", "v2"), header.clone() + "A"] {
             assert!(keys.open(&spoilt, "base", AT).is_err(), "{spoilt}");
         }
         assert!(matches!(Keys::default().open(&header, "base", AT), Err(Error::UnknownKey)), "another life");
-        assert_ne!(header, seal(&key, "base", &credential()).unwrap().header(), "never the same twice");
+        assert_ne!(header, sender.seal("base", &credential()).unwrap().header(), "never the same twice");
     }
 
     #[test]
     fn keys_overlap_and_end() {
         let (keys, shared) = (Keys::default(), SharedKey::new([7; 32]));
         let first = keys.hand_out(&shared, "n", AT).unwrap();
-        let header = seal(&first, "base", &credential()).unwrap().header();
+        let header = Sender::new(&first).unwrap().seal("base", &credential()).unwrap().header();
         let late = AT.plus(HANDED_OUT_MS);
         assert_eq!(keys.hand_out(&shared, "n", late.plus(-1)).unwrap().key_id, first.key_id);
         let second = keys.hand_out(&shared, "n", late).unwrap();

@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use provisioner::Settings;
 use provisioner::host::DockerHost;
-use rig::credential::{account, at, credential, for_subject, variable};
+use provisioner::transit::Sender;
+use rig::credential::{account, at, credential, for_subject, signed, variable};
 use rig::docker::{Cleanup, engine, image, probe, provisioner, spec};
-use rig::{Rig, name_of, unique};
+use rig::{Rig, hear, name_of, request, unique};
 use schemas::provisioner::{Delivered, Placement};
 use serde_json::{Value, json};
 
@@ -159,5 +160,27 @@ async fn what_it_costs() {
     eprintln!(
         "cold start and a call: {plain:?} plain, {entered:?} with a credential: {:.2} times as long",
         entered.as_secs_f64() / plain.as_secs_f64()
+    );
+    // Warm: one after the other, so that both have the same weather.
+    assert_eq!(rig.put(&spec).await.0, 200);
+    let (base, name) = (name_of(&spec), known(&rig, &spec, &[variable("TOKEN")]).await);
+    let token = credential(&account(b'a'), 1, TOKEN, &[variable("TOKEN")]);
+    let message = request(json!(1), "tools/call", json!({"name": "echo", "arguments": {"message": "x"}}));
+    let sender = Sender::new(&rig.transit_key().await).unwrap();
+    let (mut plain, mut sealed, mut sealing) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..300 {
+        let started = Instant::now();
+        assert_eq!(rig.say(&base, message.clone()).await.text(), "Echo: x");
+        plain.push(started.elapsed());
+        let started = Instant::now();
+        let request = signed(&sender, &name, &message, &token);
+        sealing.push(started.elapsed());
+        assert_eq!(hear(rig.raw(request).await).await.text(), "Echo: x");
+        sealed.push(started.elapsed());
+    }
+    let (plain, sealed, sealing) = (median(&mut plain), median(&mut sealed), median(&mut sealing));
+    eprintln!(
+        "a call: {plain:?} plain, {sealed:?} with a credential ({sealing:?} of it sealed and signed): {:.2} times as long",
+        sealed.as_secs_f64() / plain.as_secs_f64()
     );
 }

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use provisioner::docker::Engine;
-use provisioner::transit::seal;
+use provisioner::transit::Sender;
 use provisioner::{Provisioner, Settings, SharedKey};
 use schemas::ids::{ConnectionId, Sha256Hex, Timestamp};
 use schemas::names::WorkloadName;
@@ -66,7 +66,8 @@ impl Life {
         if let Some(credential) = credential {
             let digest = Sha256Hex::of(body.as_bytes());
             let base = signature_base(method, path, at, &URL_SAFE_NO_PAD.encode(nonce), digest.as_str());
-            let header = seal(self.transit.as_ref().unwrap(), &base, credential).unwrap().header();
+            let sender = Sender::new(self.transit.as_ref().unwrap()).unwrap();
+            let header = sender.seal(&base, credential).unwrap().header();
             request = request
                 .header(SIGNATURE_HEADER, key().sign_with(&base, &header, at, nonce))
                 .header(CREDENTIAL_HEADER, header);

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{Request, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use provisioner::transit::seal;
+use provisioner::transit::Sender;
 use schemas::ids::{ConnectionId, Sha256Hex, Timestamp};
 use schemas::names::WorkloadName;
 use schemas::provisioner::{
@@ -61,18 +61,7 @@ impl Rig {
         credential: &Delivered,
         spoil: impl FnOnce(&mut Request<Body>),
     ) -> Response<Body> {
-        let (path, body) = (format!("/v1/workloads/{workload}/mcp"), message.to_string());
-        let mut nonce = [0; 16];
-        getrandom::fill(&mut nonce).unwrap();
-        let at = now();
-        let digest = Sha256Hex::of(body.as_bytes());
-        let base = signature_base("POST", &path, at, &URL_SAFE_NO_PAD.encode(nonce), digest.as_str());
-        let header = seal(transit, &base, credential).unwrap().header();
-        let mut request = Request::post(path)
-            .header(SIGNATURE_HEADER, key().sign_with(&base, &header, at, nonce))
-            .header(CREDENTIAL_HEADER, header)
-            .body(Body::from(body))
-            .unwrap();
+        let mut request = signed(&Sender::new(transit).unwrap(), workload, message, credential);
         spoil(&mut request);
         self.raw(request).await
     }
@@ -89,4 +78,25 @@ impl Rig {
         let transit = self.transit_key().await;
         hear(self.sealed(&transit, workload, &message, credential, |_| {}).await).await
     }
+}
+
+/// A call, signed and sealed.
+pub(crate) fn signed(
+    sender: &Sender,
+    workload: &str,
+    message: &Value,
+    credential: &Delivered,
+) -> Request<Body> {
+    let (path, body) = (format!("/v1/workloads/{workload}/mcp"), message.to_string());
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).unwrap();
+    let at = now();
+    let digest = Sha256Hex::of(body.as_bytes());
+    let base = signature_base("POST", &path, at, &URL_SAFE_NO_PAD.encode(nonce), digest.as_str());
+    let header = sender.seal(&base, credential).unwrap().header();
+    Request::post(path)
+        .header(SIGNATURE_HEADER, key().sign_with(&base, &header, at, nonce))
+        .header(CREDENTIAL_HEADER, header)
+        .body(Body::from(body))
+        .unwrap()
 }
