@@ -129,6 +129,13 @@ impl Provider {
             "atlassian" => endpoints["sites"] = json!(format!("{url}/sites")),
             _ => {}
         }
+        let has_none: &[&str] = match kind {
+            "google" | "notion" | "salesforce" => &["account"],
+            "microsoft" => &["account", "revoke"],
+            "atlassian" => &["revoke"],
+            _ => &[],
+        };
+        endpoints.as_object_mut().unwrap().retain(|name, _| !has_none.contains(&name.as_str()));
         let mut settings = json!({ "endpoints": endpoints });
         if kind == "microsoft" {
             settings["tenants"] = json!([TENANT]);
