@@ -70,7 +70,7 @@ async fn protected_resource(State(provider): State<Provider>) -> Response {
     json_answer(
         StatusCode::OK,
         json!({
-            "resource": format!("{url}/mcp"), "authorization_servers": [provider.conduct().issuer],
+            "resource": format!("{url}/mcp"), "authorization_servers": [url],
             "scopes_supported": ["notes:read", "notes:write"],
         }),
     )
@@ -116,6 +116,9 @@ async fn authorize(State(provider): State<Provider>, Query(query): Query<Asked>)
     provider.count("authorize");
     provider.note("authorize", &query);
     let conduct = provider.conduct();
+    if !query.contains_key("client_id") {
+        return (StatusCode::BAD_REQUEST, "who asks?").into_response();
+    }
     assert_eq!(query["response_type"], "code");
     assert!(query["state"].len() >= 43, "{query:?}");
     let client = &query["client_id"];

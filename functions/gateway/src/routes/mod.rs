@@ -62,6 +62,12 @@ pub(crate) async fn route<P: Platform>(
                 Err(refused) => refused,
             }
         }
+        (&Method::GET | &Method::POST, ["console", "providers", rest @ ..]) => {
+            match whole(platform, head, body).await {
+                Ok(request) => console::providers::serve(gateway, platform, &request, rest).await,
+                Err(refused) => refused,
+            }
+        }
         (&Method::GET, ["" | "console"]) => console::serve(gateway, platform, &head.headers).await,
         (&Method::GET, ["problems", kind]) if let Some(words) = api::meaning(kind) => {
             text(StatusCode::OK, words)

@@ -124,8 +124,8 @@ pub(crate) const PROVIDERS: Kind = Kind {
     select: "SELECT p.name AS key, p.kind AS kind, json_object('name', p.name, 'id', p.id, 'kind', p.kind, 'clientId', p.client_id, \
          'hasClientSecret', json(iif(p.client_secret IS NULL, 'false', 'true')), 'scopes', json(p.scopes), 'settings', json(p.settings), \
          'issuer', json_extract(p.discovered, '$.issuer'), \
-         'connections', (SELECT json_object('active', COUNT(*) FILTER (WHERE c.status = 'active'), \
-           'needsReconnect', COUNT(*) FILTER (WHERE c.status = 'needs_reconnect')) FROM connections c WHERE c.provider_id = p.id), \
+         'connections', json((SELECT json_object('active', COUNT(*) FILTER (WHERE c.status = 'active'), \
+           'needsReconnect', COUNT(*) FILTER (WHERE c.status = 'needs_reconnect')) FROM connections c WHERE c.provider_id = p.id)), \
          'trouble', p.trouble, 'troubleAt', p.trouble_at, 'createdAt', p.created_at) AS document FROM providers p WHERE p.org_id = ?1",
 };
 

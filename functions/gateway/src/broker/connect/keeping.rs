@@ -37,8 +37,8 @@ pub(crate) struct Brought {
 pub(crate) enum Kept {
     /// It is connected.
     Connected,
-    /// It is another account than before: the person is asked first. The text is what the one before is known by.
-    Another(String),
+    /// It is another account than before: the person is asked first.
+    Another,
 }
 
 /// Keeps the account. `held` is the flow in which another account than before is held until the person is asked; without one it is taken
@@ -57,9 +57,9 @@ pub(crate) async fn keep<P: Platform>(
     for _ in 0..TRIES {
         let before = before(platform, ticket, provider, who).await?;
         let other = before.as_ref().filter(|before| is_other(before, &brought.identity));
-        if let (Some(before), Some(state_hash)) = (other, held) {
+        if let (Some(_), Some(state_hash)) = (other, held) {
             hold(gateway, platform, (ticket, provider), who, brought, state_hash).await?;
-            return Ok(Kept::Another(before.label.clone()));
+            return Ok(Kept::Another);
         }
         if keep_once(gateway, platform, (ticket, provider), who, brought, (before.as_ref(), other.is_some()))
             .await?

@@ -87,10 +87,15 @@ impl From<ProviderError> for ConnectError {
 impl From<BrokerError> for ConnectError {
     fn from(error: BrokerError) -> Self {
         match error {
-            BrokerError::Platform(error) => Self::Platform(error),
-            BrokerError::Vault(VaultError::Platform(error)) => Self::Platform(error),
+            BrokerError::Platform(error) | BrokerError::Vault(VaultError::Platform(error)) => {
+                Self::Platform(error)
+            }
             BrokerError::Vault(error) => Self::Vault(error),
-            other => Self::Answer(other.told()),
+            BrokerError::Ended(_)
+            | BrokerError::Ours(_)
+            | BrokerError::Later(_)
+            | BrokerError::Lacks(_)
+            | BrokerError::Unopened => Self::Answer(error.told()),
         }
     }
 }

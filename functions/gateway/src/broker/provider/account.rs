@@ -87,7 +87,7 @@ pub(crate) async fn identify<P: Platform>(
 }
 
 fn read(account: &Account, said: &Value) -> Result<Identity, AccountError> {
-    let text = |place: &String| said.pointer(place).and_then(text_of).map(short);
+    let text = |place: &String| said.pointer(place).and_then(text_of).map(|text| short(&text));
     let parts: Option<Vec<String>> = account.id.iter().map(text).collect();
     let id = parts.map(|parts| parts.join(".")).filter(|id| !id.is_empty());
     let id = id.ok_or_else(|| AccountError::Unclear("its answer has no id".to_owned()))?;
@@ -96,13 +96,13 @@ fn read(account: &Account, said: &Value) -> Result<Identity, AccountError> {
 }
 
 fn of_claims(claims: &Map<String, Value>) -> Identity {
-    let text = |name: &str| claims.get(name).and_then(text_of).map(short);
+    let text = |name: &str| claims.get(name).and_then(text_of).map(|text| short(&text));
     let id = text("sub").unwrap_or_default();
     let label = ["email", "preferred_username", "name"].into_iter().find_map(text);
     Identity { label: label.unwrap_or_else(|| id.clone()), id }
 }
 
-fn short(text: String) -> String {
+fn short(text: &str) -> String {
     text.chars().take(LONGEST).collect()
 }
 
@@ -173,7 +173,7 @@ pub(crate) async fn check_entered<P: Platform>(
     shown.set_sensitive(true);
     let request = base(Method::GET, url).header(name, shown).body(Bytes::new());
     let said = ask(gateway, platform, request).await?;
-    let text = |place: &str| said.pointer(place).and_then(text_of).map(short);
+    let text = |place: &str| said.pointer(place).and_then(text_of).map(|text| short(&text));
     let id = text(value("accountId")).unwrap_or_else(|| username.clone());
     let label = text(value("accountLabel")).filter(|label| !label.is_empty());
     Ok(Identity {

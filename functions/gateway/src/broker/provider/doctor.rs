@@ -33,7 +33,8 @@ const KNOWS_US_NOT: [&str; 7] = [
 /// One look at one thing.
 #[derive(Debug, Clone, serde::Serialize)]
 pub(crate) struct Check {
-    pub(crate) check: &'static str,
+    #[serde(rename = "check")]
+    pub(crate) name: &'static str,
     /// Nothing where it can't be seen from here.
     pub(crate) ok: Option<bool>,
     pub(crate) found: String,
@@ -41,16 +42,16 @@ pub(crate) struct Check {
     pub(crate) fix: String,
 }
 
-fn well(check: &'static str, found: impl Into<String>) -> Check {
-    Check { check, ok: Some(true), found: found.into(), fix: String::new() }
+fn well(name: &'static str, found: impl Into<String>) -> Check {
+    Check { name, ok: Some(true), found: found.into(), fix: String::new() }
 }
 
-fn bad(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Check {
-    Check { check, ok: Some(false), found: found.into(), fix: fix.into() }
+fn bad(name: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Check {
+    Check { name, ok: Some(false), found: found.into(), fix: fix.into() }
 }
 
-fn unseen(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Check {
-    Check { check, ok: None, found: found.into(), fix: fix.into() }
+fn unseen(name: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Check {
+    Check { name, ok: None, found: found.into(), fix: fix.into() }
 }
 
 /// Looks at everything.

@@ -156,12 +156,11 @@ impl<'a> Exchange<'a> {
         let answer = Answer::read(self.provider.profile, status, headers, answered.body());
         let handed_on = answer.to_http();
         let retry_after = text(header::RETRY_AFTER).and_then(|text| text.trim().parse().ok());
-        let heard = Heard {
+        self.heard.replace(Some(Heard {
             answer,
             date: text(header::DATE).and_then(http_date),
             retry_after: retry_after.map(Duration::from_secs),
-        };
-        self.heard.replace(Some(heard));
+        }));
         Ok(handed_on)
     }
 
@@ -350,7 +349,7 @@ pub(super) fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
-        _ => None,
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

@@ -4,6 +4,7 @@ use http::{Response, StatusCode};
 use maud::{Markup, html};
 use schemas::decision::UserFacts;
 use schemas::ids::Timestamp;
+use schemas::names::TeamName;
 
 use super::ago;
 use crate::body::Body;
@@ -133,7 +134,7 @@ fn sharing<F: Fn(&Listed) -> bool>(shown: &Shown<'_, F>, account: &Listed) -> Ma
             input type="hidden" name="token" value=(shown.token);
             input type="hidden" name="connection" value=(account.id);
             label for=(id) { "Who may use it" }
-            select id=(id) name="with" { (choices(shown, account.sharing, account.team.as_ref().map(|team| team.as_str()))) }
+            select id=(id) name="with" { (choices(shown, account.sharing, account.team.as_ref().map(TeamName::as_str))) }
             button { "Save" }
         }
     }

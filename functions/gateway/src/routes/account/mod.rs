@@ -88,7 +88,7 @@ fn field(request: &Request<Bytes>, name: &str) -> Option<String> {
     values.next().is_none().then(|| value.into_owned())
 }
 
-fn is_own(gateway: &Gateway, signed: &Signed, request: &Request<Bytes>) -> bool {
+pub(in crate::routes) fn is_own(gateway: &Gateway, signed: &Signed, request: &Request<Bytes>) -> bool {
     signed.takes_form(gateway, request.headers(), &field(request, "token").unwrap_or_default())
 }
 
@@ -274,7 +274,7 @@ fn one(session: &Listed, signed: &Signed, token: &str, now: Timestamp) -> Markup
 }
 
 /// How long ago something was, in words that are true for a while.
-fn ago(then: Timestamp, now: Timestamp) -> String {
+pub(in crate::routes) fn ago(then: Timestamp, now: Timestamp) -> String {
     let minutes = now.0.saturating_sub(then.0) / 60_000;
     match (minutes, minutes / 60, minutes / 60 / 24) {
         (0..15, ..) => "just now".to_owned(),

@@ -158,11 +158,6 @@ async fn at_desk<P: Platform>(
         Operation::ListTools => tools::list(desk, part("server"), query).await,
         Operation::GetTool => tools::get(desk, part("server"), part("tool")).await,
         Operation::JudgeTool => tools::judge(desk, part("server"), part("tool"), body).await,
-        Operation::ListProviders => providers::list(desk, query).await,
-        Operation::GetProvider => providers::get(desk, part("provider")).await,
-        Operation::PutProvider => Box::pin(providers::put(desk, part("provider"), body)).await,
-        Operation::DeleteProvider => providers::delete(desk, part("provider")).await,
-        Operation::ExamineProvider => Box::pin(providers::examine(desk, part("provider"))).await,
         Operation::ListToolboxes => desk.list(&toolboxes::KIND, query).await,
         Operation::GetToolbox => toolboxes::get(desk, part("toolbox")).await,
         Operation::PutToolbox => toolboxes::put(desk, part("toolbox"), body).await,
@@ -189,11 +184,42 @@ async fn at_desk<P: Platform>(
         Operation::ListApprovals => approvals::list(desk, query).await.map(Reply::from),
         Operation::GetApproval => approvals::get(desk, part("approval")).await.map(Reply::from),
         Operation::DecideApproval => approvals::decide(desk, part("approval"), body).await.map(Reply::from),
-        Operation::ListConnections => connections::list(desk, query).await,
-        Operation::GetConnection => connections::get(desk, part("connection")).await,
-        Operation::ShareConnection => connections::share(desk, part("connection"), body).await,
-        Operation::EndConnection => connections::end(desk, part("connection")).await,
+        Operation::ListProviders
+        | Operation::GetProvider
+        | Operation::PutProvider
+        | Operation::DeleteProvider
+        | Operation::ExamineProvider
+        | Operation::ListConnections
+        | Operation::GetConnection
+        | Operation::ShareConnection
+        | Operation::EndConnection => of_accounts(desk, request, address).await,
         Operation::ListEvents => trail::page(desk, query).await.map(Reply::from),
         Operation::ExplainDecision => trail::why(desk, part("event"), query).await.map(Reply::from),
+    }
+}
+
+/// What is done about accounts of people at providers.
+async fn of_accounts<P: Platform>(
+    desk: &Desk<'_, P>,
+    request: &Request<Bytes>,
+    address: &Address,
+) -> Result<Reply, ApiError> {
+    let (body, query) = (request.body(), request.uri().query());
+    let (provider, connection) = (address.part("provider"), address.part("connection"));
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every operation is listed above, and these are handed on from there"
+    )]
+    match address.operation {
+        Operation::ListProviders => providers::list(desk, query).await,
+        Operation::GetProvider => providers::get(desk, provider).await,
+        Operation::PutProvider => Box::pin(providers::put(desk, provider, body)).await,
+        Operation::DeleteProvider => providers::delete(desk, provider).await,
+        Operation::ExamineProvider => Box::pin(providers::examine(desk, provider)).await,
+        Operation::ListConnections => connections::list(desk, query).await,
+        Operation::GetConnection => connections::get(desk, connection).await,
+        Operation::ShareConnection => connections::share(desk, connection, body).await,
+        Operation::EndConnection => connections::end(desk, connection).await,
+        other => Err(ApiError::NotFound(format!("operation `{}` among accounts", other.id()))),
     }
 }

@@ -172,7 +172,11 @@ async fn row<P: Platform>(
 fn refused(error: ProviderError) -> ApiError {
     match error {
         ProviderError::Platform(error) => ApiError::Platform(error),
-        other => ApiError::Refused { message: other.to_string(), details: json!([]) },
+        ProviderError::Settings(_)
+        | ProviderError::Secret
+        | ProviderError::Vault(_)
+        | ProviderError::Egress(_)
+        | ProviderError::Discovery(_) => ApiError::Refused { message: error.to_string(), details: json!([]) },
     }
 }
 

@@ -70,7 +70,7 @@ pub(super) async fn take<P: Platform>(
     }
     let trip = (&at.ticket, &held.provider);
     match connect::keep(at.gateway, at.platform, trip, &who, &held.brought, None).await {
-        Ok(Kept::Connected | Kept::Another(_)) => Ok(see_other(&format!("/connect/{}/done", at.ticket.id))),
+        Ok(Kept::Connected | Kept::Another) => Ok(see_other(&format!("/connect/{}/done", at.ticket.id))),
         Err(ConnectError::Platform(error)) => Err(error),
         Err(error) => at.refuse("connect.keep", &error).await,
     }

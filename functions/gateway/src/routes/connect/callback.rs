@@ -75,7 +75,7 @@ async fn arrive<P: Platform>(
     };
     match done.await {
         Ok(Kept::Connected) => Ok(see_other(&format!("/connect/{}/done", ticket.id))),
-        Ok(Kept::Another(_)) => Ok(see_other(&format!("/connect/{}/another", ticket.id))),
+        Ok(Kept::Another) => Ok(see_other(&format!("/connect/{}/another", ticket.id))),
         Err(ConnectError::Platform(error)) => Err(error),
         Err(error) => refuse(platform, signed, ticket, "connect.arrive", &error).await,
     }

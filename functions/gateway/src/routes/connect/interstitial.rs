@@ -207,7 +207,7 @@ async fn entered<P: Platform>(
     };
     let brought = Brought { identity, credential };
     match connect::keep(at.gateway, at.platform, (&at.ticket, provider), who, &brought, None).await {
-        Ok(Kept::Connected | Kept::Another(_)) => Ok(see_other(&format!("/connect/{}/done", at.ticket.id))),
+        Ok(Kept::Connected | Kept::Another) => Ok(see_other(&format!("/connect/{}/done", at.ticket.id))),
         Err(ConnectError::Platform(error)) => Err(error),
         Err(error) => at.refuse("connect.keep", &error).await,
     }

@@ -17,6 +17,7 @@ use crate::Gateway;
 use crate::audit;
 use crate::body::Body;
 use crate::broker::connect::{ConnectError, about};
+use crate::broker::provider::token::TokenError;
 use crate::broker::provider::{Provider, ProviderError, client_document};
 use crate::identity::session::{Signed, signed};
 use crate::platform::{Batch, Platform, PlatformError};
@@ -135,19 +136,15 @@ async fn refuse<P: Platform>(
 
 /// What a person is told: of what only operators can mend, no details.
 fn told(error: &ConnectError) -> String {
-    match error {
-        ConnectError::Provider(_) | ConnectError::Token(crate::broker::provider::token::TokenError::Ours(_)) => {
-            "The provider is not set up well. Tell whoever runs this gateway; they find more with `ambit provider doctor`."
-                .to_owned()
-        }
-        other => {
-            let mut text = other.to_string();
-            if let Some(first) = text.get_mut(..1) {
-                first.make_ascii_uppercase();
-            }
-            format!("{text}.")
-        }
+    if matches!(error, ConnectError::Provider(_) | ConnectError::Token(TokenError::Ours(_))) {
+        return "The provider is not set up well. Tell whoever runs this gateway; they find more with `ambit provider doctor`."
+            .to_owned();
     }
+    let mut text = error.to_string();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    format!("{text}.")
 }
 
 /// A ticket that is this person's, and good. Whoever shows another's leaves a trace where it belongs.

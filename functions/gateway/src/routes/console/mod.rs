@@ -1,14 +1,16 @@
 //! The console's front door: how to connect, and for somebody who is signed in, as whom. It tells nobody what is inside.
 
+pub(super) mod providers;
+
 use http::{HeaderMap, Response, StatusCode, header};
 use maud::html;
 
-use super::page::{Forms, page, unavailable};
-use super::visible;
 use crate::Gateway;
 use crate::body::Body;
 use crate::identity::session::signed;
 use crate::platform::{Platform, PlatformError};
+use crate::routes::page::{Forms, page, unavailable};
+use crate::routes::visible;
 
 /// The page.
 pub(super) async fn serve<P: Platform>(
@@ -42,6 +44,9 @@ async fn front<P: Platform>(
         @match person {
             Some(person) => p { "You are signed in as " a href="/account" { (visible(person.name.as_str())) } " of " strong { (person.org.name) } "." },
             None => p { a.button.yes href="/sign-in" { "Sign in" } },
+        }
+        @if person.is_some() {
+            p { a href="/account/connections" { "Your connected accounts" } " · " a href="/console/providers" { "Providers" } ", for operators" }
         }
         h2 { "Connect an MCP client" }
         p { "Point it at your toolbox. It asks you to sign in, or send an API key as a bearer token:" }
