@@ -92,6 +92,7 @@ impl From<BrokerError> for ConnectError {
             }
             BrokerError::Vault(error) => Self::Vault(error),
             BrokerError::Ended(_)
+            | BrokerError::NotTaken(_)
             | BrokerError::Ours(_)
             | BrokerError::Later(_)
             | BrokerError::Lacks(_)
