@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 /// The token for the transit engine.
-pub const TOKEN: &str = "s.kms-canary-token";
+pub const TOKEN: &str = "kms-canary-token";
 /// The credentials of AWS: key id, secret, and session token.
 pub const AWS: [&str; 3] = ["AKIDCANARY", "kms/canary+secret", "kms-canary-session=="];
 /// The name of the key at Google.

@@ -28,7 +28,7 @@ pub(crate) const STAGES: [Stage; 6] = [
     Stage { name: "clippy", about: "no lint complains, natively and for the edge", run: clippy },
     Stage {
         name: "edge",
-        about: "the core compiles for both kinds of wasm, and the Worker builds",
+        about: "the core compiles for both kinds of wasm, the Worker builds, and the vault's cryptography does there as published",
         run: edge,
     },
     Stage {
@@ -77,7 +77,8 @@ fn edge(root: &Path, report: &mut Report) -> Result<(), String> {
     let core = ["check", "--locked", "--package", "gateway"];
     run(report, cargo(root, &[&core[..], &["--package", "cloudflare", "--target", UNKNOWN]].concat()))?;
     run(report, cargo(root, &[&core[..], &["--target", WASI]].concat()))?;
-    run(report, cargo(root, &["run", "--locked", "--package", "bundle"]))
+    run(report, cargo(root, &["run", "--locked", "--package", "bundle"]))?;
+    run(report, cargo(root, &["run", "--locked", "--package", "vault-vectors"]))
 }
 
 fn tools(root: &Path, report: &mut Report) -> Result<(), String> {
