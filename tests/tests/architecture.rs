@@ -29,7 +29,7 @@ const IN_ONE_PLACE: [(&str, &str); 5] = [
 ];
 
 /// Packages that test: they are no part of the product.
-const TESTS: [&str; 5] = ["tests", "fixture", "load", "policies-wasm-bench", "verify"];
+const TESTS: [&str; 6] = ["tests", "fixture", "load", "policies-wasm-bench", "vault-vectors", "verify"];
 
 const LONGEST_FILE: usize = 450;
 

@@ -147,7 +147,31 @@ fn an_organisation_from_a_terminal() {
         step("identity providers", idps(&terminal)).await;
         step("who asks, and what they may not", rights(&terminal, &operator)).await;
         step("organisations", orgs(&terminal, &operator)).await;
+        step("keys of the vault", vault(&terminal, &operator)).await;
     });
+}
+
+async fn vault(terminal: &Terminal, operator: &Operator) {
+    let org = operator.org.as_str();
+    assert!(terminal.shows(&["vault", "status", org]).starts_with("no keys"));
+    assert!(terminal.shows(&["vault", "rotate", org]).starts_with(&format!("`{org}` seals under version 1")));
+    assert_eq!(terminal.json(&["vault", "rotate", org])[0]["version"], 2);
+    let versions = terminal.json(&["vault", "status", org]);
+    assert_eq!((&versions[1]["version"], &versions[1]["newest"]), (&json!(2), &json!(true)));
+    let status = terminal.shows(&["vault", "status"]);
+    assert!(
+        status.starts_with("root key  local#") && status.contains("to move   0 keys, 0 values"),
+        "{status}"
+    );
+    let told = terminal.shows(&["vault", "rewrap"]);
+    assert_eq!(told, "moved 0 keys and 0 values; 0 keys and 0 values left");
+    assert_eq!(terminal.json(&["vault", "rewrap", "--batch", "5"])["failed"], json!([]));
+    let told = terminal.complains(2, &["vault", "shred", org]);
+    assert!(told.contains("say `--yes`"), "{told}");
+    let told = terminal.says(&["vault", "shred", org, "--yes"]);
+    assert!(told.starts_with(&format!("2 keys of `{org}` are deleted")), "{told}");
+    assert!(terminal.complains(1, &["vault", "rotate", "nobody"]).contains("no organisation `nobody`"));
+    terminal.complains(2, &["vault", "rotate"]);
 }
 
 async fn people(terminal: &Terminal) {
