@@ -21,6 +21,8 @@ pub const SPEC_LABEL: &str = "dev.ambit.spec";
 pub const SPEC_HASH_LABEL: &str = "dev.ambit.spec-hash";
 /// Label on images and networks of ours: the hash of the recipe, or the toolbox.
 pub const RECIPE_LABEL: &str = "dev.ambit.recipe";
+/// Label on containers that copy the entry program into its volume: never started, and gone a moment later.
+pub const COPIER_LABEL: &str = "dev.ambit.copier";
 /// Label on networks: `org.toolbox`.
 pub const TOOLBOX_LABEL: &str = "dev.ambit.toolbox";
 

@@ -85,6 +85,7 @@ impl Drop for Server {
 #[derive(Debug)]
 pub struct Api {
     container: String,
+    network: String,
 }
 
 impl Api {
@@ -122,7 +123,7 @@ impl Api {
             image.digest.as_str(),
         ]);
         succeeded("docker run", &ran);
-        let api = Self { container };
+        let api = Self { container, network: network.to_owned() };
         for _ in 0..400 {
             if api.log().first().is_some_and(|line| line == "ready") {
                 return api;
@@ -146,5 +147,7 @@ impl Api {
 impl Drop for Api {
     fn drop(&mut self) {
         docker(&["rm", "-f", &self.container]);
+        // If it was the last one there.
+        docker(&["network", "rm", &self.network]);
     }
 }

@@ -7,7 +7,7 @@ use bollard::models::{
 };
 use schemas::ids::Sha256Hex;
 
-use crate::host::{Container, ContainerBody, ContainerId, ContainerState, HostSide, Network};
+use crate::host::{COPIER_LABEL, Container, ContainerBody, ContainerId, ContainerState, HostSide, Network};
 use crate::reach::BRIDGE_PREFIX;
 
 /// What a container is created from.
@@ -72,6 +72,7 @@ fn volume((target, source): (&String, &String)) -> Mount {
 pub(super) fn entry_copier(image: &str) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(image.to_owned()),
+        labels: Some([(COPIER_LABEL.to_owned(), String::new())].into()),
         host_config: Some(HostConfig {
             network_mode: Some("none".to_owned()),
             mounts: Some(vec![Mount {

@@ -1,17 +1,21 @@
 //! The volume with the entry program on a host: copied out of an image of it, so that a host elsewhere needs nothing of ours either.
 
+use std::collections::HashMap;
+
 use bollard::body_full;
 use bollard::errors::Error;
 use bollard::query_parameters::{
-    CreateImageOptionsBuilder, DownloadFromContainerOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveVolumeOptionsBuilder,
+    CreateImageOptionsBuilder, DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
 };
 use futures_util::TryStreamExt as _;
 
 use super::{Engine, bodies};
 use crate::entry;
-use crate::host::HostError;
+use crate::host::{COPIER_LABEL, HostError};
 
+/// A copier lives for less than this.
+const OLD_SECONDS: i64 = 60;
 /// Twice: what was there before us may be half of it.
 const ATTEMPTS: usize = 2;
 
@@ -48,6 +52,7 @@ impl Engine {
             let copier = self.docker.create_container(None, bodies::entry_copier(&image)).await;
             let copier = copier.map_err(|error| self.failed("image", error))?.id;
             let seen = self.read_entry(&copier).await;
+            self.clear_away().await;
             let options = RemoveContainerOptionsBuilder::default().force(true).build();
             self.docker
                 .remove_container(&copier, Some(options))
@@ -64,6 +69,22 @@ impl Engine {
                 .map_err(|error| self.failed("volume", error))?;
         }
         Err(refused(&format!("volume `{volume}` is not ours: `docker volume rm {volume}`")))
+    }
+
+    /// Removes copiers of lives that ended before they could.
+    async fn clear_away(&self) {
+        let filters = HashMap::from([("label", vec![COPIER_LABEL]), ("status", vec!["created"])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let found = self.docker.list_containers(Some(options)).await.unwrap_or_default();
+        // By the host's own clock, on which ours is the youngest: one that is hardly older may be another provisioner's, at work.
+        let youngest = found.iter().filter_map(|copier| copier.created).max().unwrap_or_default();
+        for copier in
+            found.iter().filter(|copier| copier.created.is_some_and(|at| at + OLD_SECONDS < youngest))
+        {
+            let options = RemoveContainerOptionsBuilder::default().force(true).build();
+            let _ =
+                self.docker.remove_container(copier.id.as_deref().unwrap_or_default(), Some(options)).await;
+        }
     }
 
     async fn has_image(&self, reference: &str) -> Result<bool, HostError> {
