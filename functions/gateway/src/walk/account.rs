@@ -196,7 +196,12 @@ impl<P: Platform> Visit<'_, P> {
                 Err(match error {
                     BrokerError::Ended(reason) => Unrecorded::Ended(reason),
                     BrokerError::Platform(error) => error.into(),
-                    error => Unrecorded::Unusable(error),
+                    error @ (BrokerError::Ours(_)
+                    | BrokerError::Later(_)
+                    | BrokerError::Lacks(_)
+                    | BrokerError::NotTaken(_)
+                    | BrokerError::Unopened
+                    | BrokerError::Vault(_)) => Unrecorded::Unusable(error),
                 })
             }
         }

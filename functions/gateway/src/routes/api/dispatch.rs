@@ -76,6 +76,7 @@ pub(super) async fn dispatch<P: Platform>(
 }
 
 /// What is done in an organisation.
+#[expect(clippy::too_many_lines, reason = "one line for each operation")]
 async fn at_desk<P: Platform>(
     desk: &Desk<'_, P>,
     request: &Request<Bytes>,
