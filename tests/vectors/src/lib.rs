@@ -4,7 +4,7 @@
 use wasm_bindgen::prelude::wasm_bindgen;
 
 #[path = "../../../functions/gateway/src/vault/envelope.rs"]
-#[expect(dead_code, reason = "the vault as it is shipped; not all of it is tried here")]
+#[cfg_attr(not(test), expect(dead_code, reason = "the vault as it is shipped; not all of it is tried here"))]
 pub mod envelope;
 #[path = "../../../functions/gateway/src/vault/place.rs"]
 pub mod place;

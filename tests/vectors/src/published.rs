@@ -84,7 +84,7 @@ fn hkdf() -> usize {
     cases.len()
 }
 
-/// RFC 9180 appendix A.2.1: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305, base mode, as containers get credentials by.
+/// RFC 9180 appendix A.2.1: `DHKEM(X25519, HKDF-SHA256)`, `HKDF-SHA256`, `ChaCha20Poly1305`, base mode, as containers get credentials by.
 fn hpke() -> usize {
     let (private, public) =
         Kem::derive_keypair(&hex("1ac01f181fdf9f352797655161c58b75c656a6cc2716dcb66372da835542e1df"));

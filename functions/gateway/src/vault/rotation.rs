@@ -65,27 +65,25 @@ impl Keys {
     ) -> Result<Moved, VaultError> {
         let mut moved = Moved::default();
         let mut room = limit;
-        let after = match after.strip_prefix(VALUES) {
-            Some(after) => after,
-            None => {
-                let after = after.strip_prefix(KEYS).unwrap_or_default();
-                let keys = tenant_keys::wrapped_elsewhere(platform, mark, after, limit).await?;
-                let mut swaps = Vec::new();
-                for key in &keys {
-                    match self.move_key(platform, key).await {
-                        Ok(swap) => swaps.push(swap),
-                        Err(error) => moved.failed.push((format!("{KEYS}{}", key.at), error)),
-                    }
+        // Keys come first.
+        if !after.starts_with(VALUES) {
+            let after = after.strip_prefix(KEYS).unwrap_or_default();
+            let keys = tenant_keys::wrapped_elsewhere(platform, mark, after, limit).await?;
+            let mut swaps = Vec::new();
+            for key in &keys {
+                match self.move_key(platform, key).await {
+                    Ok(swap) => swaps.push(swap),
+                    Err(error) => moved.failed.push((format!("{KEYS}{}", key.at), error)),
                 }
-                moved.keys = done(platform, swaps).await?;
-                room = room.saturating_sub(i64::try_from(keys.len()).unwrap_or(i64::MAX));
-                if let Some(last) = keys.last().filter(|_| room <= 0) {
-                    moved.next = Some(format!("{KEYS}{}", last.at));
-                    return Ok(moved);
-                }
-                ""
             }
-        };
+            moved.keys = done(platform, swaps).await?;
+            room = room.saturating_sub(i64::try_from(keys.len()).unwrap_or(i64::MAX));
+            if let Some(last) = keys.last().filter(|_| room <= 0) {
+                moved.next = Some(format!("{KEYS}{}", last.at));
+                return Ok(moved);
+            }
+        }
+        let after = after.strip_prefix(VALUES).unwrap_or_default();
         let values = sealed::old(platform, after, room).await?;
         let mut swaps = Vec::new();
         for old in &values {

@@ -65,7 +65,9 @@ impl From<VaultError> for ApiError {
     fn from(cause: VaultError) -> Self {
         match cause {
             VaultError::Platform(error) => Self::Platform(error),
-            cause => Self::Vault { told: cause.told().to_owned(), cause },
+            cause @ (VaultError::Unopened | VaultError::Gone { .. } | VaultError::Root(_)) => {
+                Self::Vault { told: cause.told().to_owned(), cause }
+            }
         }
     }
 }

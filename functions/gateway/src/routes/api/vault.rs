@@ -26,7 +26,9 @@ const MOST: i64 = 500;
 fn told(error: VaultError) -> ApiError {
     match error {
         VaultError::Platform(error) => ApiError::Platform(error),
-        other => ApiError::Vault { told: other.to_string(), cause: other },
+        cause @ (VaultError::Unopened | VaultError::Gone { .. } | VaultError::Root(_)) => {
+            ApiError::Vault { told: cause.to_string(), cause }
+        }
     }
 }
 

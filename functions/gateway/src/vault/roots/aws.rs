@@ -98,7 +98,7 @@ impl AwsRoot {
     }
 }
 
-/// The encryption context: authenticated with the key, and in CloudTrail.
+/// The encryption context: authenticated with the key, and in `CloudTrail`.
 fn context(whose: &Whose<'_>) -> serde_json::Value {
     json!({ "ambit:purpose": "tenant-key", "ambit:org": whose.org.as_str(), "ambit:version": whose.version.to_string() })
 }

@@ -66,7 +66,10 @@ fn canonical(headers: &HeaderMap) -> Option<(String, String)> {
     for name in &names {
         let value = headers.get(*name)?.to_str().ok()?;
         let words: Vec<&str> = value.split_ascii_whitespace().collect();
-        lines.push_str(&format!("{name}:{}\n", words.join(" ")));
+        lines.push_str(name);
+        lines.push(':');
+        lines.push_str(&words.join(" "));
+        lines.push('\n');
     }
     Some((lines, names.join(";")))
 }

@@ -1,4 +1,4 @@
-//! A key of the transit engine of Vault or OpenBao: `transit:https://host/v1/transit/keys/NAME`, with a token that may `encrypt` and
+//! A key of the transit engine of Vault or `OpenBao`: `transit:https://host/v1/transit/keys/NAME`, with a token that may `encrypt` and
 //! `decrypt` with it. Of a key type with associated data, which is the default (`aes256-gcm96`).
 
 use bytes::Bytes;
