@@ -4,6 +4,7 @@
 pub(crate) mod account;
 mod answer;
 pub(crate) mod authorization;
+mod date;
 pub(crate) mod doctor;
 mod mcp;
 pub(crate) mod profile;
