@@ -39,13 +39,13 @@ pub(crate) async fn route<P: Platform>(
         (&Method::GET, [".well-known", "oauth-protected-resource", "mcp", org, toolbox]) => {
             metadata::serve(gateway, platform, org, toolbox).await
         }
-        (_, ["api", "v1", rest @ ..]) => api::serve(gateway, platform, head, body, rest).await,
+        (_, ["api", "v1", rest @ ..]) => Box::pin(api::serve(gateway, platform, head, body, rest)).await,
         (&Method::GET | &Method::POST, ["approve", id]) => match whole(platform, head, body).await {
-            Ok(request) => approve::serve(gateway, platform, &request, id).await,
+            Ok(request) => Box::pin(approve::serve(gateway, platform, &request, id)).await,
             Err(refused) => refused,
         },
         (&Method::GET | &Method::POST, ["sign-in", rest @ ..]) => match whole(platform, head, body).await {
-            Ok(request) => sign_in::serve(gateway, platform, &request, rest).await,
+            Ok(request) => Box::pin(sign_in::serve(gateway, platform, &request, rest)).await,
             Err(refused) => refused,
         },
         (&Method::GET | &Method::POST, ["account", rest @ ..]) => match whole(platform, head, body).await {
@@ -58,17 +58,17 @@ pub(crate) async fn route<P: Platform>(
         },
         (_, path) if let Some(endpoint) = oauth_server::Endpoint::at(path) => {
             match whole(platform, head, body).await {
-                Ok(request) => oauth_server::serve(gateway, platform, endpoint, &request).await,
+                Ok(request) => Box::pin(oauth_server::serve(gateway, platform, endpoint, &request)).await,
                 Err(refused) => refused,
             }
         }
         (&Method::GET | &Method::POST, ["console", "providers", rest @ ..]) => {
             match whole(platform, head, body).await {
-                Ok(request) => console::providers::serve(gateway, platform, &request, rest).await,
+                Ok(request) => Box::pin(console::providers::serve(gateway, platform, &request, rest)).await,
                 Err(refused) => refused,
             }
         }
-        (&Method::GET, ["" | "console"]) => console::serve(gateway, platform, &head.headers).await,
+        (&Method::GET, ["" | "console"]) => Box::pin(console::serve(gateway, platform, &head.headers)).await,
         (&Method::GET, ["problems", kind]) if let Some(words) = api::meaning(kind) => {
             text(StatusCode::OK, words)
         }

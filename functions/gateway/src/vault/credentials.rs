@@ -127,7 +127,8 @@ impl Keys {
             return outcome;
         }
         match tenant_keys::find(platform, org, version).await? {
-            Some(row) => self.unwrapped(platform, org, &row).await,
+            // On the heap, as it is seldom needed.
+            Some(row) => Box::pin(self.unwrapped(platform, org, &row)).await,
             None => Err(VaultError::Gone { org: org.clone(), version }),
         }
     }

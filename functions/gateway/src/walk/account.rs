@@ -251,7 +251,7 @@ impl<P: Platform> Visit<'_, P> {
                 sealed
             }
             // Its token is about to end, or somebody changed it since it was looked up.
-            None => self.renewed(about, intent, using).await?,
+            None => Box::pin(self.renewed(about, intent, using)).await?,
         };
         broker::open(gateway, *platform, org, acts_on, &using.account, &sealed).await
     }

@@ -93,7 +93,7 @@ pub(super) async fn tool<P: Platform>(
                 tool: Some(&tool),
                 binding: &binding,
             };
-            return seeking.unrecorded(&server, unrecorded).await;
+            return Box::pin(seeking.unrecorded(&server, unrecorded)).await;
         }
     };
     Forward { visit: &visit, server: &server, about: &about, recorded, permit, binding, round }
@@ -149,7 +149,7 @@ pub(super) async fn item<P: Platform>(
     };
     let recorded = match visit.record_with(&about, &permit, &server, using).await {
         Ok(recorded) => recorded,
-        Err(unrecorded) => return seeking.unrecorded(&server, unrecorded).await,
+        Err(unrecorded) => return Box::pin(seeking.unrecorded(&server, unrecorded)).await,
     };
     Forward { visit: &visit, server: &server, about: &about, recorded, permit, binding, round: None }
         .send(call, params, Some(name))
@@ -287,27 +287,42 @@ async fn deliver<P: Platform>(
     let (intent, delivery) = (&recorded.intent, recorded.delivery.as_ref());
     let send = upstream::send(gateway, *platform, intent, toolbox, server, message, delivery);
     let response = send.await.map_err(Undelivered::Upstream)?;
-    let refused = |response: &Response<P::Stream>| {
-        response.status() == StatusCode::UNAUTHORIZED && matches!(server.place, Place::Remote(_))
-    };
-    if recorded.using.is_none() || !refused(&response) {
+    if recorded.using.is_none() || !is_refused(server, &response) {
         return Ok(response);
     }
     drop(response);
+    // On the heap, as it is seldom needed.
+    Box::pin(deliver_again(visit, server, about, recorded, message)).await
+}
+
+/// With a renewed credential.
+async fn deliver_again<P: Platform>(
+    visit: &Visit<'_, P>,
+    server: &Server,
+    about: &About,
+    recorded: &mut Recorded<P>,
+    message: &Message,
+) -> Result<Response<P::Stream>, Undelivered> {
     if !matches!(server.trust, Trust::FirstParty | Trust::Verified) {
         return Err(Undelivered::Account(BrokerError::NotTaken(server.name.to_string())));
     }
+    let Visit { gateway, platform, toolbox, .. } = visit;
     let delivery = visit.replace(about, recorded, server).await.map_err(Undelivered::Account)?;
     let intent = &recorded.intent;
     let send = upstream::send(gateway, *platform, intent, toolbox, server, message, Some(&delivery));
     let response = send.await.map_err(Undelivered::Upstream)?;
-    if let (true, Some(using)) = (refused(&response), &recorded.using) {
+    if let (true, Some(using)) = (is_refused(server, &response), &recorded.using) {
         let reason = format!("`{}` does not take it", server.name);
         let ended = visit.give_up(about, using, &reason).await;
         ended.map_err(|error| Undelivered::Account(error.into()))?;
         return Err(Undelivered::Account(BrokerError::Ended(reason)));
     }
     Ok(response)
+}
+
+/// Whether a server at an address refused the credential. What one in a container thinks of it, its answer says.
+fn is_refused<S>(server: &Server, response: &Response<S>) -> bool {
+    response.status() == StatusCode::UNAUTHORIZED && matches!(server.place, Place::Remote(_))
 }
 
 #[cfg(test)]

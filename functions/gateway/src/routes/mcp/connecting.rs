@@ -56,7 +56,23 @@ impl<P: Platform> Seeking<'_, '_, P> {
         server: &mut Server,
         reply: Option<Reply>,
     ) -> Result<Step<P::Stream>, Failure> {
-        let mut whose = self.visit.whose(server, self.tool);
+        match self.visit.whose(server, self.tool) {
+            Whose::Nobodys => Ok(Step::Go(None)),
+            Whose::Account(using) => Ok(Step::Go(Some(using))),
+            // On the heap, as it is seldom needed.
+            whose @ (Whose::ToConnect(_) | Whose::Denied(_)) => {
+                Box::pin(self.without(server, whose, reply)).await
+            }
+        }
+    }
+
+    /// There is none, yet.
+    async fn without(
+        &self,
+        server: &mut Server,
+        mut whose: Whose,
+        reply: Option<Reply>,
+    ) -> Result<Step<P::Stream>, Failure> {
         if reply == Some(Reply::Open) {
             for _ in 0..PATIENCE {
                 if !matches!(whose, Whose::ToConnect(_)) {

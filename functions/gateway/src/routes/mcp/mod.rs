@@ -302,6 +302,7 @@ async fn dispatch<P: Platform>(
     context: &Context<'_, P>,
     call: Call<'_>,
 ) -> Result<Answer<P::Stream>, Failure> {
+    // The larger ones on the heap: a request is moved from hand to hand.
     match call.method {
         Method::Discover => discover::discover(context).await.map(Answer::Result),
         Method::Initialize => discover::initialize(context, &call).await.map(Answer::Response),
@@ -312,13 +313,15 @@ async fn dispatch<P: Platform>(
         Method::ListPrompts => items::list(context, &call, &items::PROMPTS).await.map(Answer::Result),
         Method::ListResources => items::list(context, &call, &items::RESOURCES).await.map(Answer::Result),
         Method::ListTemplates => items::list(context, &call, &items::TEMPLATES).await.map(Answer::Result),
-        Method::CallTool => call::tool(context, call).await.map(Answer::Response),
-        Method::GetPrompt => call::item(context, call, "name", Action::GetPrompt).await.map(Answer::Response),
-        Method::ReadResource => {
-            call::item(context, call, "uri", Action::ReadResource).await.map(Answer::Response)
+        Method::CallTool => Box::pin(call::tool(context, call)).await.map(Answer::Response),
+        Method::GetPrompt => {
+            Box::pin(call::item(context, call, "name", Action::GetPrompt)).await.map(Answer::Response)
         }
-        Method::Complete => complete::complete(context, call).await.map(Answer::Response),
-        Method::Listen => listen::listen(context, call).await.map(Answer::Response),
+        Method::ReadResource => {
+            Box::pin(call::item(context, call, "uri", Action::ReadResource)).await.map(Answer::Response)
+        }
+        Method::Complete => Box::pin(complete::complete(context, call)).await.map(Answer::Response),
+        Method::Listen => Box::pin(listen::listen(context, call)).await.map(Answer::Response),
     }
 }
 
