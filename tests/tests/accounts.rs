@@ -402,6 +402,10 @@ async fn shared(scene: &Scene) {
         .must(Method::PUT, "/teams/crew", json!({ "users": ["ned", "ola"], "agents": ["helper"] }))
         .await;
     assert!(who(&nobody.call("whoami", json!({})).await).contains("git-2011"));
+    // Without the team it is its owner's alone again.
+    scene.operator.must(Method::DELETE, "/teams/crew", Value::Null).await;
+    connect_url(&ola.call("whoami", json!({})).await);
+    assert!(who(&scene.client("ned").await.call("whoami", json!({})).await).contains("git-2011"));
 }
 
 async fn pointless(scene: &Scene) {

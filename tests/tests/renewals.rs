@@ -329,6 +329,24 @@ fn an_account_is_erased_here_even_if_its_provider_is_away() {
 }
 
 #[test]
+fn whoever_leaves_takes_their_accounts_with_them() {
+    run(async {
+        let scene = Scene::start(Host::Memory).await;
+        assert!(works(&scene.call().await));
+        scene.operator.must(Method::PATCH, "/users/ann", json!({ "status": "suspended" })).await;
+        assert!(scene.call().await["error"].is_object(), "frozen at once");
+        scene.tick().await;
+        assert_eq!(scene.provider.alive(), 1, "and there again when they are");
+        scene.operator.must(Method::PATCH, "/users/ann", json!({ "status": "active" })).await;
+        assert!(works(&scene.call().await));
+        scene.operator.must(Method::DELETE, "/users/ann", Value::Null).await;
+        assert_eq!(count(scene.platform(), "SELECT COUNT(*) FROM connections WHERE sealed IS NOT NULL"), 0);
+        scene.tick().await;
+        assert_eq!(scene.provider.alive(), 0, "their provider was told");
+    });
+}
+
+#[test]
 fn a_gateway_that_is_killed_while_it_renews() {
     run(async {
         let mut scene = Scene::start(Host::Standalone).await;

@@ -23,8 +23,33 @@ fn ending(
         .into_iter()
 }
 
+/// Connections that end with whatever they hang on; `$which` says which. Their providers are told by the scheduled work.
+macro_rules! end_connections {
+    ($which:literal) => {
+        [
+            concat!(
+                "INSERT INTO revocations (connection_id, org_id, provider_id, owner_id, version, sealed, next_at, until) \
+                 SELECT id, org_id, provider_id, owner_id, version, sealed, ?3, ?3 + 86400000 FROM connections \
+                 WHERE sealed IS NOT NULL AND ",
+                $which,
+                " ON CONFLICT (connection_id) DO NOTHING"
+            ),
+            concat!(
+                "UPDATE connections SET status = 'disconnected', sharing = 'personal', team_id = NULL, reason = NULL, sealed = NULL, \
+                 expires_at = NULL, usable_until = NULL, refresh_at = NULL, lease = NULL, lease_until = NULL, changed_at = ?3 WHERE ",
+                $which
+            ),
+        ]
+    };
+}
+
 pub(crate) fn user(org: &OrgId, name: &UserName, now: Timestamp) -> Vec<Statement> {
+    let [told, ended] = end_connections!("owner_id = {id} AND status <> 'disconnected'");
     let sql = [
+        told,
+        ended,
+        "DELETE FROM connect_tickets WHERE user_id = {id}",
+        "DELETE FROM connect_flows WHERE user_id = {id}",
         "DELETE FROM user_roles WHERE user_id = {id}",
         "DELETE FROM team_members WHERE member = 'user:' || {id}",
         "DELETE FROM sessions WHERE user_id = {id}",
@@ -52,14 +77,19 @@ pub(crate) fn agent(org: &OrgId, name: &AgentName, now: Timestamp) -> Vec<Statem
     ending(("agents", org, name.as_str(), now), &sql).chain(reach(org)).collect()
 }
 
-pub(crate) fn team(org: &OrgId, name: &TeamName) -> Vec<Statement> {
+/// Accounts that were shared with it are their owners' alone again, unless they have one of their own there already.
+pub(crate) fn team(org: &OrgId, name: &TeamName, now: Timestamp) -> Vec<Statement> {
+    let [told, ended] = end_connections!("team_id = {id}");
     let sql = [
+        "UPDATE OR IGNORE connections SET sharing = 'personal', team_id = NULL WHERE team_id = {id}",
+        told,
+        ended,
         "DELETE FROM team_members WHERE team_id = {id} OR member = 'team:' || {id}",
         "DELETE FROM team_reach WHERE team_id = {id}",
         "DELETE FROM grants WHERE org_id = ?1 AND holder = 'team:' || {id}",
         "DELETE FROM teams WHERE id = {id}",
     ];
-    ending(("teams", org, name.as_str(), Timestamp(0)), &sql).chain(reach(org)).collect()
+    ending(("teams", org, name.as_str(), now), &sql).chain(reach(org)).collect()
 }
 
 pub(crate) fn server(org: &OrgId, name: &ServerName) -> Vec<Statement> {
@@ -67,7 +97,7 @@ pub(crate) fn server(org: &OrgId, name: &ServerName) -> Vec<Statement> {
         "DELETE FROM toolbox_servers WHERE server_id = {id}",
         "DELETE FROM grants WHERE org_id = ?1 AND (resource = 'server:' || {id} OR substr(resource, 1, 36) = 'tool:' || {id} || '/')",
         "DELETE FROM tools WHERE server_id = {id}",
-        "UPDATE servers SET status = 'deleted', discovered = '{}', discovered_at = 0 WHERE id = {id}",
+        "UPDATE servers SET status = 'deleted', discovered = '{}', discovered_at = 0, provider_id = NULL, injection = '[]' WHERE id = {id}",
     ];
     ending(("servers", org, name.as_str(), Timestamp(0)), &sql).collect()
 }

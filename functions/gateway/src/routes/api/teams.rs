@@ -76,7 +76,7 @@ async fn change<P: Platform>(desk: &Desk<'_, P>, name: &TeamName, body: &[u8]) -
 /// Ends a team, and what was granted to it.
 pub(super) async fn delete<P: Platform>(desk: &Desk<'_, P>, name: &str) -> Result<Reply, ApiError> {
     let name = TeamName::parse(name)?;
-    let statements = store::endings::team(&desk.org.id, &name);
+    let statements = store::endings::team(&desk.org.id, &name, desk.platform.now());
     let change = Change { action: "team.delete", told: format!("team `{name}`"), statements };
     desk.delete(&desk.thing(&KIND, name.as_str()), change).await
 }
