@@ -17,12 +17,9 @@ pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// None of these secrets stands in any of these places.
-pub fn nowhere<'a, P: AsRef<Path>>(
-    secrets: impl IntoIterator<Item = &'a str> + Clone,
-    places: impl IntoIterator<Item = (P, Vec<u8>)>,
-) {
+pub fn nowhere<P: AsRef<Path>>(secrets: &[impl AsRef<str>], places: impl IntoIterator<Item = (P, Vec<u8>)>) {
     for (place, bytes) in places {
-        for secret in secrets.clone() {
+        for secret in secrets.iter().map(AsRef::as_ref) {
             assert!(!secret.is_empty(), "nothing to look for");
             let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!found, "`{secret}` stands in {}", place.as_ref().display());

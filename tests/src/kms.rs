@@ -340,7 +340,8 @@ fn is_signed(headers: &HeaderMap, body: &[u8]) -> bool {
     {
         return false;
     }
-    let lines: String = signed.iter().map(|name| format!("{name}:{}\n", text(name))).collect();
+    let lines: Vec<String> = signed.iter().map(|name| format!("{name}:{}\n", text(name))).collect();
+    let lines = lines.concat();
     let canonical = format!("POST\n/\n\n{lines}\n{names}\n{}", Sha256Hex::of(body));
     let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", Sha256Hex::of(canonical.as_bytes()));
     let mac = |key: &[u8], text: &str| {

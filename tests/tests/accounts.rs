@@ -69,7 +69,7 @@ impl Scene {
     async fn connected(&self, person: &str, subject: &str) -> (Client, Browser) {
         let client = self.client(person).await;
         let mut browser = signed_in(&self.operator, person).await;
-        self.provider.change(|it| it.subject = subject.to_owned());
+        self.provider.sign_in(subject);
         let asked = client.call("whoami", json!({})).await;
         connect(&mut browser, connect_url(&asked)).await;
         (client, browser)
@@ -184,7 +184,7 @@ async fn states(scene: &Scene) {
     assert_eq!(refused_states(scene).await, before + tries.len());
     // With its own state the call goes on: for a client that says "accept" at once, as soon as its person is done.
     let mut browser = signed_in(&scene.operator, "cat").await;
-    scene.provider.change(|it| it.subject = "2003".to_owned());
+    scene.provider.sign_in("2003");
     let params = json!({
         "name": "whoami", "arguments": {}, "requestState": state,
         "inputResponses": { "ambit_connect": { "action": "accept" } },
@@ -245,7 +245,7 @@ async fn approvals(scene: &Scene) {
     judge(true).await;
     let client = scene.client("liz").await;
     let mut browser = signed_in(&scene.operator, "liz").await;
-    scene.provider.change(|it| it.subject = "2014".to_owned());
+    scene.provider.sign_in("2014");
     let asked = client.call("write", json!({})).await;
     connect(&mut browser, connect_url(&asked)).await;
     let asked = client.call("write", json!({})).await;
@@ -439,7 +439,7 @@ async fn remote(scene: &Scene) {
     let mut browser = signed_in(operator, "olga").await;
     operator.must(Method::PUT, "/users/olga", json!({ "roles": ["owner"] })).await;
     let page = browser.open("/account/connections").await;
-    guarded.change(|it| it.subject = "4001".to_owned());
+    guarded.sign_in("4001");
     let page = browser.press(&page, "Connect notes", &[]).await;
     let page = browser.press(&page, "Continue", &[]).await;
     assert!(page.status.is_success(), "{}", page.text());
@@ -479,10 +479,9 @@ async fn conservation(scene: &Scene) {
 async fn nowhere(scene: &Scene, stack: &Stack) {
     let secrets = scene.provider.secrets();
     assert!(secrets.len() > 20, "{}", secrets.len());
-    let secrets = secrets.iter().map(String::as_str);
     let trail = serde_json::to_string(&scene.operator.trail().await).unwrap();
-    canaries::nowhere(secrets.clone(), [("the trail", trail.into_bytes())]);
+    canaries::nowhere(&secrets, [("the trail", trail.into_bytes())]);
     let files = canaries::files(stack.folder());
     assert!(!files.is_empty());
-    canaries::nowhere(secrets, files);
+    canaries::nowhere(&secrets, files);
 }

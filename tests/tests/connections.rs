@@ -395,9 +395,9 @@ async fn injected(scene: &Scene) {
     scene.forget_hits();
     let mut eve = signed_in(&scene.operator, "mallory").await;
     let mut victim = signed_in(&scene.operator, "victor").await;
-    scene.provider.change(|it| it.subject = "6666".to_owned());
+    scene.provider.sign_in("6666");
     let hers = scene.until_callback(&mut eve, "hub").await;
-    scene.provider.change(|it| it.subject = "1001".to_owned());
+    scene.provider.sign_in("1001");
     let his = scene.until_callback(&mut victim, "hub").await;
     let before = scene.refusals("connect.arrive").await.len();
     // Her whole answer in his browser.
@@ -575,7 +575,7 @@ async fn another(scene: &Scene) {
         found[0]["accountId"].as_str().unwrap().to_owned()
     };
     let alive = scene.provider.alive();
-    scene.provider.change(|it| it.subject = "2002".to_owned());
+    scene.provider.sign_in("2002");
     for word in ["Keep", "Use"] {
         let asked = scene.connect(&mut browser, "hub").await;
         assert!(asked.url.path().ends_with("/another"), "{}", asked.url);
@@ -600,7 +600,7 @@ async fn another(scene: &Scene) {
     // What nobody wanted, and what was replaced, is revoked there.
     until("one consent is left", || scene.provider.alive() == alive).await;
     assert_eq!(scene.refusals("connect.another").await.len(), 1);
-    scene.provider.change(|it| it.subject = "1001".to_owned());
+    scene.provider.sign_in("1001");
 }
 
 async fn shared(scene: &Scene) {
@@ -660,7 +660,7 @@ async fn late(scene: &Scene, platform: &tests::memory::MemoryPlatform) {
     let page = scene.ask(&mut browser, "hub").await;
     let back = scene.leave(&mut browser, &page).await;
     let before = scene.refusals("connect.arrive").await.len();
-    platform.advance(Duration::from_secs(11 * 60));
+    platform.advance(Duration::from_mins(11));
     let refused = browser.open(back.as_str()).await;
     scene.refused("lea", &refused, "longer than ten minutes", before).await;
     assert_eq!(

@@ -72,7 +72,7 @@ async fn suite(host: Host) {
 async fn person(operator: &Operator, provider: &Provider, name: &str, subject: &str) -> Person {
     let client = client_for(operator, "coder", "dev", name).await;
     let mut browser = signed_in(operator, name).await;
-    provider.change(|it| it.subject = subject.to_owned());
+    provider.sign_in(subject);
     let asked = client.call("create_issue", issue()).await;
     connect(&mut browser, connect_url(&asked)).await;
     let token = provider.access_of(subject).pop().unwrap();
@@ -104,7 +104,7 @@ async fn nowhere(stack: &Stack, operator: &Operator, provider: &Provider) {
     kept.extend(canaries::files(stack.folder()));
     let secrets = provider.secrets();
     assert!(secrets.len() >= 4 && kept.len() > 7, "{} {}", secrets.len(), kept.len());
-    canaries::nowhere(secrets.iter().map(String::as_str), kept);
+    canaries::nowhere(&secrets, kept);
 }
 
 async fn disconnect(mut ann: Person, bob: &Person, operator: &Operator, provider: &Provider) {

@@ -896,7 +896,7 @@ async fn canaries(scene: &Scene) {
     ];
     let files = canaries::files(scene.stack.folder());
     assert!(!files.is_empty() || matches!(scene.stack.door, Door::Memory(_)));
-    canaries::nowhere(secrets, files);
+    canaries::nowhere(&secrets, files);
     let trail = serde_json::to_string(&scene.operator.trail().await).unwrap();
     assert!(secrets.iter().all(|secret| !trail.contains(secret)));
 }

@@ -260,7 +260,7 @@ async fn mcp(scene: &Scene) {
 
     // Metadata of somebody else; without S256; and nobody who lets us in.
     let own = scene.provider.url().to_owned();
-    scene.provider.change(|it| it.issuer = "https://evil.example".to_owned());
+    scene.provider.change(|it| "https://evil.example".clone_into(&mut it.issuer));
     assert!(connects(&mut browser).await.text().contains("not set up well"));
     assert!(
         check(&scene.doctor("notes").await, "discovery")["found"]

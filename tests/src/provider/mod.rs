@@ -98,6 +98,11 @@ impl Provider {
         change(&mut self.0.conduct.lock().unwrap());
     }
 
+    /// From now on this is who is signed in there.
+    pub fn sign_in(&self, subject: &str) {
+        self.change(|it| subject.clone_into(&mut it.subject));
+    }
+
     /// As an organisation sets it up: the body of `PUT providers/{name}`.
     pub fn settings(&self, kind: &str) -> Value {
         let url = self.url();

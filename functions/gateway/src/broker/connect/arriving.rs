@@ -11,48 +11,32 @@ use super::{ConnectError, Who, place};
 use crate::Gateway;
 use crate::broker::provider::authorization::Departure;
 use crate::broker::provider::{Provider, account, token};
+use crate::identity::oidc;
 use crate::identity::session::only_cookie;
 use crate::platform::Platform;
 use crate::store::tickets::{self, Flow, Ticket};
 use crate::vault::Purpose;
 
 /// What a browser comes back with (RFC 6749 §4.1.2).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Returned {
     /// SHA-256 of the state.
     pub(crate) state_hash: String,
-    code: Option<String>,
-    iss: Option<String>,
-    error: Option<String>,
+    answer: oidc::Returned,
 }
 
 impl Returned {
     /// Reads a query. Nothing if there is no state, or something is there twice (RFC 6749 §3.1).
     pub(crate) fn read(query: &str) -> Option<Self> {
-        let mut returned = Self::default();
-        let mut state = None;
-        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            let member = match name.as_ref() {
-                "state" => &mut state,
-                "code" => &mut returned.code,
-                "iss" => &mut returned.iss,
-                "error" => &mut returned.error,
-                _ => continue,
-            };
-            if member.replace(value.into_owned()).is_some() {
-                return None;
-            }
-        }
-        let state = state.filter(|state| !state.is_empty())?;
-        returned.state_hash = Sha256Hex::of(state.as_bytes()).to_string();
-        Some(returned)
+        let answer = oidc::Returned::read(query)?;
+        Some(Self { state_hash: Sha256Hex::of(answer.state.as_bytes()).to_string(), answer })
     }
 
     /// Whether it is the right provider that answers: held against before anything else of the answer is believed or shown, byte for byte
     /// (RFC 9207 §2.4).
     fn check_issuer(&self, departure: &Departure) -> Result<(), ConnectError> {
         let answer = |why: &str| ConnectError::Answer(why.to_owned());
-        match (&self.iss, &departure.issuer) {
+        match (&self.answer.iss, &departure.issuer) {
             (Some(iss), Some(issuer)) if iss != issuer && !issuer.contains('{') => {
                 Err(answer("the answer came from another provider"))
             }
@@ -66,11 +50,11 @@ impl Returned {
     /// The code, if the provider does not refuse.
     fn code(&self) -> Result<&str, ConnectError> {
         let answer = |why: &str| ConnectError::Answer(why.to_owned());
-        if let Some(error) = &self.error {
-            let known = error.len() <= 60 && error.bytes().all(|c| c.is_ascii_lowercase() || c == b'_');
-            return Err(ConnectError::Refused(if known { error.clone() } else { "error".to_owned() }));
+        if let Some(word) = self.answer.refusal() {
+            return Err(ConnectError::Refused(word.to_owned()));
         }
-        self.code.as_deref().filter(|code| !code.is_empty()).ok_or_else(|| answer("the answer holds no code"))
+        let code = self.answer.code.as_deref().filter(|code| !code.is_empty());
+        code.ok_or_else(|| answer("the answer holds no code"))
     }
 }
 

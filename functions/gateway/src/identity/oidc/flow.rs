@@ -111,8 +111,8 @@ pub(crate) fn flow_cookie_gone(state: &str) -> Option<HeaderValue> {
 #[derive(Debug, Default)]
 pub(crate) struct Returned {
     pub(crate) state: String,
-    code: Option<String>,
-    iss: Option<String>,
+    pub(crate) code: Option<String>,
+    pub(crate) iss: Option<String>,
     error: Option<String>,
 }
 
@@ -137,6 +137,13 @@ impl Returned {
         Some(returned)
     }
 
+    /// The word by which it was refused: a code of RFC 6749 §4.1.2.1, or some such; never prose of strangers.
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        let error = self.error.as_deref()?;
+        let known = error.len() <= 60 && error.bytes().all(|c| c.is_ascii_lowercase() || c == b'_');
+        Some(if known { error } else { "error" })
+    }
+
     /// The code, if it is the right provider that answers, and it does not refuse.
     ///
     /// # Errors
@@ -152,10 +159,7 @@ impl Returned {
             }
             _ => {}
         }
-        if let Some(error) = &self.error {
-            // A code of RFC 6749 §4.1.2.1, or some such; never prose of strangers.
-            let known = error.len() <= 60 && error.bytes().all(|c| c.is_ascii_lowercase() || c == b'_');
-            let word = if known { error.as_str() } else { "error" };
+        if let Some(word) = self.refusal() {
             return Err(OidcError::Answer(format!("the identity provider refused: `{word}`")));
         }
         self.code.as_deref().filter(|code| !code.is_empty()).ok_or_else(|| answer("the answer holds no code"))
