@@ -309,7 +309,7 @@ async fn groups(scene: &Scene) {
         });
         let page = scene.attempt("staff").await.1;
         assert!(is_in(&page), "{}", page.text());
-        page.text().split_once("Teams ").unwrap().1.split_once(" How").unwrap().0.to_owned()
+        page.text().split_once("Teams ").unwrap().1.split_once(" Connected accounts").unwrap().0.to_owned()
     };
     assert_eq!(come(json!(["G-fin", "G-unknown"])).await, "finance");
     scene.operator.must(Method::PUT, "/teams/own", json!({ "users": ["grouped"] })).await;

@@ -144,7 +144,7 @@ fn without_a_guardrail_there_is_a_counterexample() {
         (
             "g5-connection-owner",
             "own-accounts-only",
-            "could use connection `connection-1` (owner `user-1`) of `org-1`, for tool `tool-1` of `org-1`",
+            "could use connection `connection-1` (owner `user-1`) of `org-1`, for server `server-1` of `org-1`",
         ),
     ] {
         let (code, report) = prove(&task(&without_policy(guardrail)), "30", &python());

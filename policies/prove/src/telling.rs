@@ -124,7 +124,7 @@ fn circumstances(model: &Model) -> Vec<String> {
             }
             "taint" if shown(value).is_empty() => {}
             "taint" => told.push(format!("after reading what is {}", shown(value))),
-            "tool" => told.push(format!("for {}", entity(model, reference))),
+            "server" | "tool" => told.push(format!("for {}", entity(model, reference))),
             "args" => {
                 let tags = model.entity(reference).and_then(|entity| at(entity, "/tags").as_object());
                 for (name, value) in tags.into_iter().flatten() {

@@ -172,8 +172,8 @@ pub(crate) fn note_statement<P: Platform>(
     Ok(store::audit::insert(&event, sealed, None))
 }
 
-/// The line about something that became of a connection, whole in itself.
-pub(crate) fn connection_note<P: Platform>(
+/// The line about how a provider took it that a connection was ended; written before it is forgotten that it had to be told.
+pub(crate) fn revocation_note<P: Platform>(
     platform: &P,
     about: &About,
     what: String,
@@ -183,7 +183,7 @@ pub(crate) fn connection_note<P: Platform>(
     event.reason = Some(what);
     event.connection = Some(AccountRef { id: connection.clone(), provider: None, version: None });
     let sealed = event.seal().map_err(|error| PlatformError::Database(error.to_string()))?;
-    Ok(store::audit::insert(&event, sealed, None))
+    Ok(store::revocations::line(&event, sealed, connection))
 }
 
 /// The event of a session that is opened in the same batch, as a statement: written only if it was.

@@ -65,7 +65,7 @@ pub(super) async fn tell<P: Platform>(
             Err(_) => None,
         };
         let statements = if let Some(what) = told {
-            vec![store::done(&revocation.connection), note(platform, &about, &revocation, what)?]
+            vec![note(platform, &about, &revocation, what)?, store::done(&revocation.connection)]
         } else {
             let doublings = u32::try_from(revocation.attempts).unwrap_or(u32::MAX).min(10);
             let rest = REST.saturating_mul(1 << doublings).min(LONGEST_REST);
@@ -111,5 +111,5 @@ fn note<P: Platform>(
     revocation: &Revocation,
     what: String,
 ) -> Result<crate::platform::Statement, PlatformError> {
-    audit::connection_note(platform, about, what, &revocation.connection)
+    audit::revocation_note(platform, about, what, &revocation.connection)
 }

@@ -306,7 +306,7 @@ const CANDIDATE: &str = concat!(
 
 fn candidate(row: &Row) -> Result<(Candidate, Option<UserFacts>), PlatformError> {
     let Known { agent_id, agent, user, .. } = known(row)?;
-    Ok((Candidate { id: agent_id, facts: agent, clients: super::json(row, 15)? }, user))
+    Ok((Candidate { id: agent_id, facts: agent, clients: super::json(row, 16)? }, user))
 }
 
 /// The active agents of an organisation that let any client in.

@@ -124,8 +124,8 @@ macro_rules! columns {
             teams!("'user:' || u.id"),
             ", ",
             roles!(),
-            $more,
-            ", u.id"
+            ", u.id",
+            $more
         )
     };
 }
@@ -208,9 +208,9 @@ pub(super) fn known(row: &Row) -> Result<Known, PlatformError> {
             grants: Grants::default(),
         },
         user,
-        user_id: row.maybe_text(15)?.map(|_| row.parse(15)).transpose()?,
-        toolbox: row.maybe_text(13)?.map(|_| row.parse(13)).transpose()?,
-        scopes: row.text(14)?.split_whitespace().map(str::to_owned).collect(),
+        user_id: row.maybe_text(13)?.map(|_| row.parse(13)).transpose()?,
+        toolbox: row.maybe_text(14)?.map(|_| row.parse(14)).transpose()?,
+        scopes: row.text(15)?.split_whitespace().map(str::to_owned).collect(),
     })
 }
 

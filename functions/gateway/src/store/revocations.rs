@@ -1,5 +1,6 @@
 //! What providers still have to be told of.
 
+use schemas::audit::{AuditEvent, Sealed};
 use schemas::ids::{ConnectionId, OrgId, ProviderId, Timestamp, UserId};
 
 use crate::platform::{Batch, Platform, PlatformError, Statement};
@@ -63,6 +64,23 @@ pub(crate) fn again(connection: &ConnectionId, next_at: Timestamp) -> Statement 
     Statement::new(
         "UPDATE revocations SET next_at = ?2 WHERE connection_id = ?1",
         [connection.as_str().into(), next_at.0.into()],
+    )
+}
+
+/// The line about what became of it, unless somebody else wrote theirs.
+pub(crate) fn line(event: &AuditEvent, sealed: Sealed, connection: &ConnectionId) -> Statement {
+    Statement::new(
+        "INSERT INTO audit (id, org_id, at, phase, leaf, event) SELECT ?1, ?2, ?3, ?4, ?5, ?6 \
+         WHERE EXISTS (SELECT 1 FROM revocations WHERE connection_id = ?7)",
+        [
+            event.id.as_str().into(),
+            event.org.as_str().into(),
+            event.at.0.into(),
+            event.phase.as_str().into(),
+            sealed.leaf.into(),
+            sealed.text.into(),
+            connection.as_str().into(),
+        ],
     )
 }
 
