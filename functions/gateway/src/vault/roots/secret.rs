@@ -52,7 +52,7 @@ impl SecretRoot {
         let mut key = Zeroizing::new([0; 32]);
         let mut mark = [0; 6];
         derivation.expand(b"ambit/v1/vault/root", key.as_mut_slice()).map_err(|_| "can't be used")?;
-        derivation.expand(b"ambit/v1/vault/root/mark", &mut mark).map_err(|_| "can't be used")?;
+        derivation.expand(b"ambit/v1/vault/mark", &mut mark).map_err(|_| "can't be used")?;
         Ok(Derived { key, mark: hex(&mark) })
     }
 
